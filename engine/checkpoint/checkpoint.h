@@ -1,0 +1,37 @@
+// A model folder on disk: config.json, safetensors (one file or shards), mapped read-only.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+
+#include "engine/checkpoint/model_config.h"
+#include "engine/checkpoint/weights.h"
+#include "support/result.h"
+
+namespace caretd::engine {
+
+/// An opened model folder. Owns the file mappings that every view in weights() points into.
+/// Immutable and thread-safe after open().
+class Checkpoint {
+ public:
+  /// Maps the files and validates every header, offset, shape and dtype against config.json.
+  /// The Error names file, tensor and reason. Does not read the weights themselves.
+  [[nodiscard]] static Result<std::shared_ptr<const Checkpoint>> open(
+      const std::filesystem::path& folder);
+  ~Checkpoint();
+  Checkpoint(const Checkpoint&) = delete;
+  Checkpoint& operator=(const Checkpoint&) = delete;
+
+  [[nodiscard]] const std::filesystem::path& folder() const;
+  [[nodiscard]] const ModelConfig& config() const;
+  [[nodiscard]] const ModelWeights& weights() const;
+  /// Bytes of all tensors.
+  [[nodiscard]] std::int64_t bytes() const;
+
+ private:
+  struct Impl;
+  explicit Checkpoint(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace caretd::engine

@@ -1,0 +1,39 @@
+// The engine in this process: a scheduler thread that owns a Runner.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <stop_token>
+
+#include "engine/engine.h"
+#include "engine/runner.h"
+#include "support/log.h"
+
+namespace caretd::engine {
+
+/// What a loader hands over: everything that depends on the model folder.
+struct LoadedModel {
+  std::unique_ptr<Runner> runner;
+  std::shared_ptr<const Tokenizer> tokenizer;
+  ModelConfig config;
+  std::string name;
+};
+
+/// Opens and loads a model; called on the engine's thread, again after unload() and load().
+using ModelLoader = std::function<Result<LoadedModel>(const Progress&, std::stop_token)>;
+
+struct LocalEngineOptions {
+  int max_queued = 256;                          ///< requests waiting beyond the running ones
+  int max_running = 64;                          ///< sequences in one batch
+  Duration keystroke_step = std::chrono::milliseconds(40);   ///< target of a prefill step that
+                                                             ///< serves the most urgent class
+  Duration background_step = std::chrono::milliseconds(10);  ///< and of one that does not
+};
+
+/// Starts the engine thread, which loads the model at once unless `start_off`.
+[[nodiscard]] std::unique_ptr<Engine> make_local_engine(ModelLoader loader,
+                                                        const LocalEngineOptions& options,
+                                                        const Clock& clock, Logger log,
+                                                        bool start_off = false);
+
+}  // namespace caretd::engine

@@ -1,0 +1,79 @@
+#include "daemon/command_line.h"
+
+#include <iostream>
+#include <utility>
+
+#include "daemon/build_info.h"
+
+namespace caretd::daemon {
+
+namespace {
+
+constexpr auto kExitCodes =
+    "Exit codes: 0 success, 1 the operation failed or a check found a fault,\n"
+    "2 the command line or the configuration is wrong, 3 something needed is not available.";
+
+std::string footer_with(const std::string& examples) {
+  std::string footer = "Examples:\n";
+  size_t begin = 0;
+  while (begin < examples.size()) {
+    const size_t end = std::min(examples.find('\n', begin), examples.size());
+    footer += "  " + examples.substr(begin, end - begin) + '\n';
+    begin = end + 1;
+  }
+  return footer + '\n' + kExitCodes;
+}
+
+}  // namespace
+
+CommandLine::CommandLine(InstallTree install, Environment environment)
+    : app_("Inline code completion and code chat from a model in the daemon's own process",
+           "caretd") {
+  context_.install = std::move(install);
+  context_.folders = user_folders(environment);
+  context_.environment = std::move(environment);
+  app_.require_subcommand(1);
+  app_.fallthrough();
+  app_.set_version_flag("--version", build_details);
+  app_.set_help_all_flag("--help-all", "Print the help of every subcommand");
+  app_.add_option("--log-level", log_level_, "What is logged to stderr")
+      ->check(CLI::IsMember({"trace", "debug", "info", "warn", "error", "off"}))
+      ->capture_default_str();
+  app_.add_option("--config", config_file_, "Configuration file instead of the user's own")
+      ->check(CLI::ExistingFile);
+  app_.footer(kExitCodes);
+}
+
+CLI::App& CommandLine::add(const std::string& name, const std::string& description,
+                           const std::string& examples, CommandHandler handler) {
+  return add(app_, name, description, examples, std::move(handler));
+}
+
+CLI::App& CommandLine::add(CLI::App& parent, const std::string& name,
+                           const std::string& description, const std::string& examples,
+                           CommandHandler handler) {
+  CLI::App* command = parent.add_subcommand(name, description);
+  command->footer(footer_with(examples));
+  command->callback([this, handler = std::move(handler)] { selected_ = handler; });
+  return *command;
+}
+
+CLI::App& CommandLine::add_group(const std::string& name, const std::string& description) {
+  CLI::App* group = app_.add_subcommand(name, description);
+  group->require_subcommand(1);
+  group->footer(kExitCodes);
+  return *group;
+}
+
+int CommandLine::run(int argc, const char* const* argv) {
+  try {
+    app_.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app_.exit(error) == 0 ? kSuccess : kUsage;
+  }
+  context_.log = make_stderr_logger(log_level_);
+  if (!config_file_.empty()) context_.config_file = config_file_;
+  return selected_(context_);
+}
+
+}  // namespace caretd::daemon

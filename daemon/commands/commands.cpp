@@ -1,0 +1,10 @@
+#include "daemon/commands/commands.h"
+
+namespace caretd::daemon {
+
+void add_all_commands(CommandLine& line) {
+  add_completions_command(line);
+  add_man_command(line);
+}
+
+}  // namespace caretd::daemon

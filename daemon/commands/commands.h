@@ -1,0 +1,11 @@
+// One function a subcommand; each is defined in the file of its name beside this one.
+#pragma once
+
+#include "daemon/command_line.h"
+
+namespace caretd::daemon {
+
+void add_completions_command(CommandLine& line);
+void add_man_command(CommandLine& line);
+
+}  // namespace caretd::daemon

@@ -84,7 +84,9 @@ struct Usage {
 struct Generation {
   FinishReason reason = FinishReason::failed;
   std::optional<Error> error;      ///< set exactly when reason is failed
-  std::string text;                ///< everything generated, valid UTF-8, healed bytes removed
+  /// Everything generated, valid UTF-8, healed bytes removed. Its end may be in no TokenEvent: text
+  /// that was held back because it could have become a stop string or a character.
+  std::string text;
   std::vector<TokenId> tokens;     ///< what `text` decodes from, healed bytes included
   std::vector<float> logprobs;     ///< one for each of `tokens`
   std::string matched_stop;        ///< the stop string that ended it, when reason is stop_string

@@ -66,6 +66,9 @@ struct RunnerOptions {
   std::int64_t kv_bytes = 256LL << 20;  ///< budget for KV pages, all layers together
   int threads = 0;                      ///< CPU runner: 0 takes every core the process may use
   bool precise = false;                 ///< float32 arithmetic even where a rounding path is faster
+  /// CPU runner: "avx512", "avx2" or "portable" forces that instruction set (tests, comparisons);
+  /// empty takes the widest one of this machine.
+  std::string cpu_isa;
   /// Host memory for copies of evicted device pages; 0 keeps none. Ignored by the CPU runner.
   std::int64_t host_kv_bytes = 0;
   std::vector<int> devices;             ///< CUDA ordinals; empty takes device 0
@@ -78,6 +81,8 @@ struct RunnerInfo {
   int pages = 0;              ///< size of the pool
   std::int64_t page_bytes = 0;
   std::int64_t weight_bytes = 0;  ///< resident, all devices
+  /// Read for one token at batch 1: every layer's share of it and the head (bench: GB/s).
+  std::int64_t weight_bytes_per_token = 0;
   int max_batch_runs = 64;        ///< runs in one forward()
   int max_batch_tokens = 8192;    ///< tokens in one forward(), all runs together
 };

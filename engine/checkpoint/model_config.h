@@ -36,10 +36,10 @@ struct ModelConfig {
   int dense_intermediate = 0;  ///< FFN width of the first `dense_layers` layers
   int dense_layers = 0;        ///< first_k_dense_replace
   int moe_layer_freq = 1;
-  int routed_experts = 0;      ///< 0: every layer is dense
+  int routed_experts = 0;  ///< 0: every layer is dense
   int experts_per_token = 0;
   int shared_experts = 0;
-  int moe_intermediate = 0;    ///< width of one expert; the shared MLP is shared_experts as wide
+  int moe_intermediate = 0;  ///< width of one expert; the shared MLP is shared_experts as wide
   RoutingMethod routing = RoutingMethod::greedy;
   int expert_groups = 1;
   int groups_per_token = 1;
@@ -48,8 +48,8 @@ struct ModelConfig {
   double rope_theta = 10000.0;
   RopeScaling rope_scaling;
   double rms_norm_eps = 1e-6;
-  int vocab_size = 0;          ///< rows of the embedding, padding included
-  int context_tokens = 0;      ///< max_position_embeddings
+  int vocab_size = 0;      ///< rows of the embedding, padding included
+  int context_tokens = 0;  ///< max_position_embeddings
   bool tied_embeddings = false;
   TokenId begin_of_sentence = -1;
   TokenId end_of_sentence = -1;

@@ -60,23 +60,23 @@ struct AttentionWeights {
   MatrixView q_a;         ///< [q_lora_rank, hidden]; with q_a_norm [q_lora_rank] and
   VectorView q_a_norm;    ///<   q_b [heads * q_head_dim, q_lora_rank] where q_lora_rank > 0
   MatrixView q_b;
-  MatrixView kv_a;        ///< [kv_lora_rank + qk_rope_head_dim, hidden]
-  VectorView kv_a_norm;   ///< [kv_lora_rank]
-  MatrixView kv_b;        ///< [heads * (qk_nope + v), kv_lora_rank], per head [k_nope | v]
-  MatrixView o;           ///< [hidden, heads * v_head_dim]
+  MatrixView kv_a;       ///< [kv_lora_rank + qk_rope_head_dim, hidden]
+  VectorView kv_a_norm;  ///< [kv_lora_rank]
+  MatrixView kv_b;       ///< [heads * (qk_nope + v), kv_lora_rank], per head [k_nope | v]
+  MatrixView o;          ///< [hidden, heads * v_head_dim]
 };
 
 struct LayerWeights {
   AttentionWeights attention;
-  VectorView ffn_norm;               ///< [hidden] (post_attention_layernorm)
-  MlpWeights dense;                  ///< dense layers only
-  MatrixView router;                 ///< [routed_experts, hidden]; MoE layers only
-  MlpWeights shared;                 ///< MoE layers with shared experts
-  std::vector<MlpWeights> experts;   ///< [routed_experts]
+  VectorView ffn_norm;              ///< [hidden] (post_attention_layernorm)
+  MlpWeights dense;                 ///< dense layers only
+  MatrixView router;                ///< [routed_experts, hidden]; MoE layers only
+  MlpWeights shared;                ///< MoE layers with shared experts
+  std::vector<MlpWeights> experts;  ///< [routed_experts]
 };
 
 struct ModelWeights {
-  MatrixView embedding;   ///< [vocab, hidden]
+  MatrixView embedding;  ///< [vocab, hidden]
   std::vector<LayerWeights> layers;
   VectorView final_norm;  ///< [hidden]
   MatrixView head;        ///< [vocab, hidden]; equal to `embedding` when tied

@@ -1,0 +1,44 @@
+#include "engine/checkpoint/checkpoint.h"
+
+#include "engine/checkpoint/tensor_table.h"
+#include "engine/checkpoint/weight_binder.h"
+
+namespace caretd::engine {
+
+struct Checkpoint::Impl {
+  std::filesystem::path folder;
+  ModelConfig config;
+  TensorTable table;
+  BoundWeights bound;
+};
+
+Result<std::shared_ptr<const Checkpoint>> Checkpoint::open(const std::filesystem::path& folder) {
+  auto config = read_model_config(folder / "config.json");
+  if (!config) return pass_on(std::move(config));
+  auto table = TensorTable::open(folder);
+  if (!table) return pass_on(std::move(table));
+  auto bound = bind_weights(*config, *table);
+  if (!bound) return pass_on(std::move(bound), folder.string());
+  config->tied_embeddings = bound->tied_embeddings;
+  auto impl = std::make_unique<Impl>(
+      Impl{folder, std::move(*config), std::move(*table), std::move(*bound)});
+  return std::shared_ptr<const Checkpoint>(new Checkpoint(std::move(impl)));
+}
+
+Checkpoint::Checkpoint(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Checkpoint::~Checkpoint() = default;
+
+const std::filesystem::path& Checkpoint::folder() const {
+  return impl_->folder;
+}
+const ModelConfig& Checkpoint::config() const {
+  return impl_->config;
+}
+const ModelWeights& Checkpoint::weights() const {
+  return impl_->bound.weights;
+}
+std::int64_t Checkpoint::bytes() const {
+  return impl_->table.bytes();
+}
+
+}  // namespace caretd::engine

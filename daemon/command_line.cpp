@@ -26,6 +26,21 @@ std::string footer_with(const std::string& examples) {
 
 }  // namespace
 
+std::filesystem::path CommandContext::user_config() const {
+  return config_file.value_or(user_config_file(folders));
+}
+
+std::vector<SettingsLayer> CommandContext::settings_layers() const {
+  return {read_settings_file(Layer::user_file, user_config()), read_environment(environment),
+          read_overrides(overrides)};
+}
+
+Settings CommandContext::settings() const {
+  Configuration configuration = resolve(settings_layers());
+  for (const std::string& problem : configuration.problems) log->warn("{}", problem);
+  return std::move(configuration.settings);
+}
+
 CommandLine::CommandLine(InstallTree install, Environment environment)
     : app_("Inline code completion and code chat from a model in the daemon's own process",
            "caretd") {
@@ -36,11 +51,24 @@ CommandLine::CommandLine(InstallTree install, Environment environment)
   app_.fallthrough();
   app_.set_version_flag("--version", build_details);
   app_.set_help_all_flag("--help-all", "Print the help of every subcommand");
-  app_.add_option("--log-level", log_level_, "What is logged to stderr")
-      ->check(CLI::IsMember({"trace", "debug", "info", "warn", "error", "off"}))
-      ->capture_default_str();
+  app_.add_option("--log-level", log_level_, "What is logged to stderr (log.level)")
+      ->check(CLI::IsMember({"trace", "debug", "info", "warn", "error", "off"}));
   app_.add_option("--config", config_file_, "Configuration file instead of the user's own")
       ->check(CLI::ExistingFile);
+  app_.add_option("--set", context_.overrides, "Override a setting (caretd config keys lists them)")
+      ->type_name("KEY=VALUE")
+      ->expected(1)
+      ->take_all();
+  for (const auto& [option, key] : {std::pair{"--model", "model.path"},
+                                    {"--device", "model.device"},
+                                    {"--threads", "model.threads"}}) {
+    app_.add_option_function<std::string>(
+        option,
+        [this, key = std::string(key)](const std::string& value) {
+          context_.overrides.push_back(key + '=' + value);
+        },
+        std::string("Shorthand for --set ") + key);
+  }
   app_.footer(kExitCodes);
 }
 
@@ -71,8 +99,9 @@ int CommandLine::run(int argc, const char* const* argv) {
   } catch (const CLI::ParseError& error) {
     return app_.exit(error) == 0 ? kSuccess : kUsage;
   }
-  context_.log = make_stderr_logger(log_level_);
   if (!config_file_.empty()) context_.config_file = config_file_;
+  if (log_level_.empty()) log_level_ = resolve(context_.settings_layers()).settings.log.level;
+  context_.log = make_stderr_logger(log_level_);
   return selected_(context_);
 }
 

@@ -9,6 +9,7 @@
 
 #include <CLI/CLI.hpp>
 
+#include "daemon/config/configuration.h"
 #include "daemon/paths.h"
 #include "support/log.h"
 
@@ -29,6 +30,14 @@ struct CommandContext {
   Environment environment;
   Logger log;
   std::optional<std::filesystem::path> config_file;  ///< --config
+  std::vector<std::string> overrides;                ///< --set KEY=VALUE and its shorthands
+
+  /// The user's configuration file, whether or not it exists.
+  [[nodiscard]] std::filesystem::path user_config() const;
+  /// What the user's file, the environment and the command line say, read anew at every call.
+  [[nodiscard]] std::vector<SettingsLayer> settings_layers() const;
+  /// Those layers resolved; problems are logged as warnings.
+  [[nodiscard]] Settings settings() const;
 };
 
 using CommandHandler = std::function<int(CommandContext& context)>;
@@ -58,7 +67,7 @@ class CommandLine {
  private:
   CLI::App app_;
   CommandContext context_;
-  std::string log_level_ = "info";
+  std::string log_level_;
   std::string config_file_;
   CommandHandler selected_;
 };

@@ -1,6 +1,7 @@
 #include "daemon/paths.h"
 
-#include <cstdlib>
+#include <optional>
+#include <string_view>
 #include <system_error>
 
 #include <pwd.h>
@@ -13,9 +14,9 @@ namespace {
 namespace fs = std::filesystem;
 
 std::optional<fs::path> absolute_folder(const Environment& environment, const std::string& name) {
-  const auto value = environment(name);
-  if (!value || value->empty() || value->front() != '/') return std::nullopt;
-  return fs::path(*value);
+  const auto found = environment.find(name);
+  if (found == environment.end() || !found->second.starts_with('/')) return std::nullopt;
+  return fs::path(found->second);
 }
 
 fs::path home_folder(const Environment& environment) {
@@ -27,11 +28,14 @@ fs::path home_folder(const Environment& environment) {
 }  // namespace
 
 Environment process_environment() {
-  return [](const std::string& name) -> std::optional<std::string> {
-    const char* value = std::getenv(name.c_str());
-    if (value == nullptr) return std::nullopt;
-    return std::string(value);
-  };
+  Environment environment;
+  for (char** entry = environ; *entry != nullptr; ++entry) {
+    const std::string_view text(*entry);
+    const size_t equals = text.find('=');
+    if (equals == std::string_view::npos) continue;
+    environment.emplace(text.substr(0, equals), text.substr(equals + 1));
+  }
+  return environment;
 }
 
 fs::path executable_path() {

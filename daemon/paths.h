@@ -3,17 +3,16 @@
 #pragma once
 
 #include <filesystem>
-#include <functional>
-#include <optional>
+#include <map>
 #include <string>
 
 #include "support/result.h"
 
 namespace caretd::daemon {
 
-/// Reads an environment variable; nothing where it is unset. A parameter so that tests need not
-/// change the process's environment.
-using Environment = std::function<std::optional<std::string>(const std::string& name)>;
+/// Environment variables by name. A value that is passed on, so that tests need not change the
+/// process's own.
+using Environment = std::map<std::string, std::string>;
 [[nodiscard]] Environment process_environment();
 
 /// This program's own file, symbolic links resolved.

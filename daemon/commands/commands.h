@@ -5,6 +5,7 @@
 
 namespace caretd::daemon {
 
+void add_config_command(CommandLine& line);
 void add_completions_command(CommandLine& line);
 void add_man_command(CommandLine& line);
 

@@ -1,0 +1,80 @@
+// Every setting of caretd with its default. config/keys.cpp gives each a name, a range and a
+// description; docs/configuration.md is printed from there.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace caretd::daemon {
+
+/// What decides which engine a session uses. Sessions with equal values share one engine.
+struct ModelSettings {
+  std::string path;                ///< model folder; empty: the embedded model
+  std::string device = "auto";     ///< auto, cpu, cuda
+  std::vector<std::int64_t> gpus;  ///< CUDA ordinals; empty: the first
+  std::int64_t threads = 0;        ///< CPU runner; 0: every core the process may use
+  bool precise = false;            ///< float32 arithmetic throughout
+  std::int64_t kv_mebibytes = 256;
+  std::int64_t host_kv_mebibytes = 0;
+  bool operator==(const ModelSettings&) const = default;
+};
+
+/// An engine over the OpenAI-compatible API of another server; used when `url` is not empty.
+struct RemoteSettings {
+  std::string url;
+  std::string model;
+  std::string key_file;
+  bool operator==(const RemoteSettings&) const = default;
+};
+
+struct CompletionSettings {
+  bool enabled = true;
+  std::vector<std::string> disabled_languages;
+  bool in_comments = true;
+  bool multiline = true;
+  std::int64_t debounce_ms = 0;
+  std::int64_t prompt_tokens = 1024;
+  std::int64_t max_tokens = 64;
+  std::int64_t time_budget_ms = 2000;
+  double min_probability = 0.0;
+};
+
+struct ContextSettings {
+  bool related_code = true;
+  std::vector<std::string> ignore;
+  bool respect_gitignore = true;
+};
+
+struct DaemonSettings {
+  std::int64_t idle_unload_minutes = 30;
+  std::int64_t exit_after_minutes = 0;
+  std::int64_t max_sessions = 64;
+  std::int64_t max_requests_per_session = 64;
+};
+
+/// Where other machines reach the daemon. Nothing listens while `address` is empty.
+struct ListenSettings {
+  std::string address;
+  std::string certificate;
+  std::string key;
+  std::string token_file;
+};
+
+struct LogSettings {
+  std::string level = "info";
+  std::int64_t max_mebibytes = 5;
+  std::int64_t files = 3;
+};
+
+struct Settings {
+  ModelSettings model;
+  RemoteSettings remote;
+  CompletionSettings completion;
+  ContextSettings context;
+  DaemonSettings daemon;
+  ListenSettings listen;
+  LogSettings log;
+};
+
+}  // namespace caretd::daemon

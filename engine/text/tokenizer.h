@@ -31,25 +31,33 @@ class Tokenizer {
     as_tokens  ///< the control tokens they name: golden files, `caretd verify`
   };
 
-  /// Encodes any bytes; invalid UTF-8 is encoded byte by byte, so decode(encode(x)) == x.
-  /// Ordinary (not special) added tokens match in both modes. Adds no begin_of_sentence.
-  [[nodiscard]] std::vector<TokenId> encode(
-      std::string_view text, ControlStrings control = ControlStrings::as_text) const;
+  /// Encodes any bytes; invalid UTF-8 is encoded byte by byte, so decode(encode(x)) == x (unless
+  /// the file asks for prefix spaces or for white space swallowed by added tokens).
+  /// Ordinary (not control) added tokens match in both modes. Adds no begin_of_sentence.
+  [[nodiscard]] std::vector<TokenId> encode(std::string_view text,
+                                            ControlStrings control = ControlStrings::as_text) const;
 
   /// The bytes a token stands for; empty for control tokens, padding rows and ids out of range.
   [[nodiscard]] std::string_view bytes(TokenId id) const;
-  /// The bytes of several tokens, concatenated (not necessarily valid UTF-8).
+  /// The bytes of several tokens, concatenated (not necessarily valid UTF-8), with escapes of
+  /// bytes that have no token undone (engine/text/byte_escape.h).
   [[nodiscard]] std::string decode(std::span<const TokenId> ids) const;
 
   /// The id of a control token; nothing where this tokenizer lacks it.
   [[nodiscard]] std::optional<TokenId> control(ControlToken token) const;
   /// The text that stands for a control token in raw prompts; empty where this tokenizer lacks it.
   [[nodiscard]] std::string_view control_text(ControlToken token) const;
-  /// True for control and other special added tokens: they never appear in generated text.
+  /// True for control tokens: added tokens marked special or spelled <｜...｜>, as DeepSeek's files
+  /// do even where they mark them as ordinary. They have no bytes and never appear in text.
   [[nodiscard]] bool is_special(TokenId id) const;
 
   /// One above the highest real id. Rows of the embedding from here on are padding.
   [[nodiscard]] TokenId size() const;
+
+  /// True if "\n" always is a token of its own and nothing reaches across it, by the pre-tokenizer
+  /// and the added tokens of the file: then text may be cut after any "\n" and encoded piece by
+  /// piece, and the ids are those of the whole. An open file's ids can be kept line by line.
+  [[nodiscard]] bool splits_at_newlines() const;
 
   /// Every id whose bytes agree with `prefix`: bytes(id) starts with prefix, or prefix starts with
   /// bytes(id) (and is not empty). Ascending. What token healing may choose from.

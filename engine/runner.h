@@ -80,6 +80,7 @@ struct RunnerInfo {
   std::string weight_format;  ///< for people
   int pages = 0;              ///< size of the pool
   std::int64_t page_bytes = 0;
+  int host_pages = 0;         ///< copies of evicted pages that RunnerOptions::host_kv_bytes allows
   std::int64_t weight_bytes = 0;  ///< resident, all devices
   /// Read for one token at batch 1: every layer's share of it and the head (bench: GB/s).
   std::int64_t weight_bytes_per_token = 0;

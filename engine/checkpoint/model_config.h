@@ -44,6 +44,8 @@ struct ModelConfig {
   int expert_groups = 1;
   int groups_per_token = 1;
   float routed_scaling = 1.0F;
+  /// Routing weights are divided by their sum. Published implementations disagree on whether
+  /// routed_scaling still applies then, so reading refuses the combination with a scaling not 1.
   bool normalize_topk = false;
   double rope_theta = 10000.0;
   RopeScaling rope_scaling;
@@ -79,8 +81,10 @@ struct ModelConfig {
 [[nodiscard]] Result<ModelConfig> read_model_config(const std::filesystem::path& file);
 [[nodiscard]] Result<ModelConfig> parse_model_config(const std::string& json,
                                                      const std::string& file_name);
-/// The config.json text that parse_model_config reads back as `config`.
-[[nodiscard]] std::string write_model_config(const ModelConfig& config);
+/// The config.json text that parse_model_config reads back as `config`. A quantization_config is
+/// written for block-wise scales (fp8_block) and, without a block size, where `fp8_weights` says
+/// so.
+[[nodiscard]] std::string write_model_config(const ModelConfig& config, bool fp8_weights = false);
 
 /// inv_freq[i] of the rotary embedding after YaRN, qk_rope_head_dim / 2 entries, in float64.
 [[nodiscard]] std::vector<double> rope_inverse_frequencies(const ModelConfig& config);

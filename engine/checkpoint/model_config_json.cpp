@@ -334,7 +334,7 @@ Result<ModelConfig> read_model_config(const std::filesystem::path& file) {
   return parse_model_config(*text, file.string());
 }
 
-std::string write_model_config(const ModelConfig& config) {
+std::string write_model_config(const ModelConfig& config, bool fp8_weights) {
   const bool grouped = config.routing == RoutingMethod::group_limited_greedy;
   nlohmann::ordered_json json{{"architectures", {"DeepseekV2ForCausalLM"}},
                               {"model_type", "deepseek_v2"},
@@ -370,11 +370,12 @@ std::string write_model_config(const ModelConfig& config) {
                               {"tie_word_embeddings", config.tied_embeddings},
                               {"bos_token_id", optional_token(config.begin_of_sentence)},
                               {"eos_token_id", optional_token(config.end_of_sentence)}};
+  if (fp8_weights || config.fp8_block[0] > 0) {
+    json["quantization_config"] = {
+        {"quant_method", "fp8"}, {"fmt", "e4m3"}, {"activation_scheme", "dynamic"}};
+  }
   if (config.fp8_block[0] > 0) {
-    json["quantization_config"] = {{"quant_method", "fp8"},
-                                   {"fmt", "e4m3"},
-                                   {"activation_scheme", "dynamic"},
-                                   {"weight_block_size", config.fp8_block}};
+    json["quantization_config"]["weight_block_size"] = config.fp8_block;
   }
   return json.dump(2) + "\n";
 }

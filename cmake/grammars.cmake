@@ -20,7 +20,7 @@ function(caretd_install_grammars)
   find_program(CARETD_NPM npm DOC "npm, used once to fetch the tree-sitter grammars")
   if(NOT CARETD_NPM)
     message(FATAL_ERROR "The tree-sitter grammars are not installed and npm was not found. "
-                        "Run ./dev setup, or install npm and run: npm ci --prefix grammars")
+                        "Run ./dev install-deps, or install npm and run: npm ci --prefix grammars")
   endif()
   message(STATUS "Installing the tree-sitter grammars: npm ci in grammars/")
   execute_process(COMMAND ${CARETD_NPM} ci WORKING_DIRECTORY ${CARETD_GRAMMARS_DIR}

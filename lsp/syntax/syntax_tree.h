@@ -1,0 +1,62 @@
+// Incremental parsing with tree-sitter.
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <span>
+#include <string_view>
+
+#include <tree_sitter/api.h>
+
+#include "lsp/documents/text.h"
+#include "lsp/syntax/language.h"
+#include "support/clock.h"
+
+namespace caretd::lsp {
+
+/// The tree of one version of a text. It does not hold the text. Immutable, so nodes may be read
+/// from any thread for as long as the tree lives.
+class SyntaxTree {
+ public:
+  /// Takes ownership of `tree`, which must not be null.
+  SyntaxTree(const Language& language, TSTree* tree) : language_(language), tree_(tree) {}
+
+  [[nodiscard]] const Language& language() const { return language_; }
+  [[nodiscard]] TSNode root() const { return ts_tree_root_node(tree_.get()); }
+  [[nodiscard]] const TSTree* get() const { return tree_.get(); }
+
+ private:
+  struct Delete {
+    void operator()(TSTree* tree) const { ts_tree_delete(tree); }
+  };
+
+  const Language& language_;
+  std::unique_ptr<TSTree, Delete> tree_;
+};
+
+using SyntaxTreePtr = std::shared_ptr<const SyntaxTree>;
+
+/// Beyond these a text is treated as plain: a generated file must not hold up the keystroke.
+struct ParseLimits {
+  Duration time = std::chrono::milliseconds(500);
+  std::size_t bytes = std::size_t{4} << 20;
+};
+
+/// Parses from the start. Null where the language has no grammar or a limit is reached.
+[[nodiscard]] SyntaxTreePtr parse(const Language& language, std::string_view text,
+                                  const ParseLimits& limits, const Clock& clock);
+
+/// Parses `text`, which is the text of `before` after `edits`, reusing what did not change. Null
+/// where a limit is reached.
+[[nodiscard]] SyntaxTreePtr reparse(const SyntaxTree& before, std::span<const ByteEdit> edits,
+                                    std::string_view text, const ParseLimits& limits,
+                                    const Clock& clock);
+
+/// The child of the root that contains byte `offset` or begins behind it; the null node if there is
+/// none.
+[[nodiscard]] TSNode top_level_node(const SyntaxTree& tree, std::size_t offset);
+
+/// Whether the node's children are statements, members or entries (Language::block_kinds).
+[[nodiscard]] bool is_block(TSNode node, const Language& language);
+
+}  // namespace caretd::lsp

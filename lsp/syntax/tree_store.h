@@ -1,0 +1,47 @@
+// The newest syntax tree of each open document.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <mutex>
+
+#include "lsp/documents/document_store.h"
+#include "lsp/syntax/syntax_tree.h"
+
+namespace caretd::lsp {
+
+/// Thread-safe. Parsing runs on the caller's thread, outside the lock.
+class TreeStore {
+ public:
+  /// `documents` knows the edits between revisions; both must outlive the store.
+  TreeStore(const DocumentStore& documents, const Clock& clock, ParseLimits limits = {})
+      : documents_(documents), clock_(clock), limits_(limits) {}
+
+  /// The tree of exactly this revision, parsed from the newest known one where that is possible.
+  /// Null: no grammar, or the file is too slow or large to parse (see ParseLimits); such a file is
+  /// tried again after kRetryAfter revisions.
+  [[nodiscard]] SyntaxTreePtr tree_of(const DocumentSnapshot& document);
+
+  /// The same if it is there already, without parsing.
+  [[nodiscard]] SyntaxTreePtr find(const Document& document) const;
+
+  void forget(std::uint64_t document_id);
+
+  static constexpr std::uint64_t kRetryAfter = 200;
+
+ private:
+  struct Entry {
+    std::uint64_t revision = 0;
+    SyntaxTreePtr tree;  // null: given up at `revision`
+  };
+
+  [[nodiscard]] SyntaxTreePtr parse_from(const Entry* known, const Document& document) const;
+
+  const DocumentStore& documents_;
+  const Clock& clock_;
+  const ParseLimits limits_;
+  mutable std::mutex mutex_;
+  std::map<std::uint64_t, Entry> entries_;
+};
+
+}  // namespace caretd::lsp

@@ -105,8 +105,8 @@ TEST_CASE("a body in another charset is refused") {
 TEST_CASE("any bytes in any pieces end neither in a crash nor without the message after them") {
   std::mt19937 random(5);
   const std::vector<std::string> pieces = {
-      "Content-Length: ", "5",        "\r\n", "\r\n\r\n", "\n", ":", "{}", "-1", "x",
-      "Content-Type: a",  "\xF0\x9F", "4096"};
+      "Content-Length: ", "5\r\n",    "\r\n",    "\r\n\r\n", "\n", ":", "{}", "-1", "x",
+      "Content-Type: a",  "\xF0\x9F", "4000\r\n"};
   for (int round = 0; round < 3000; ++round) {
     FrameReader reader(FrameLimits{.header_bytes = 64, .body_bytes = 64});
     for (int i = 0; i < 12; ++i) {

@@ -1,0 +1,48 @@
+#include "engine/cpu/step_timing.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+
+namespace caretd::engine {
+
+namespace {
+
+constexpr std::size_t kFewestTokens = 16;   // smaller steps say little about large ones
+constexpr double kNewestShare = 0.3;        // of the moving average
+constexpr double kFirstGuess = 1.0 / 50e9;  // seconds for one multiplication
+
+}  // namespace
+
+StepTiming::StepTiming(const ModelConfig& config)
+    : work_per_token_(static_cast<double>(config.active_parameters())),
+      work_per_token_and_key_(static_cast<double>(config.layers) * config.heads *
+                              (config.kv_width() + config.kv_lora_rank)),
+      seconds_per_work_(kFirstGuess) {}
+
+double StepTiming::work(double tokens, double position) const {
+  return tokens * (work_per_token_ + (position + tokens / 2) * work_per_token_and_key_);
+}
+
+void StepTiming::record(std::span<const TokenRun> batch, Duration took) {
+  std::size_t tokens = 0;
+  double total = 0;
+  for (const TokenRun& run : batch) {
+    tokens += run.tokens.size();
+    total += work(static_cast<double>(run.tokens.size()), run.position);
+  }
+  if (tokens < kFewestTokens) return;
+  const double measured = std::chrono::duration<double>(took).count() / total;
+  seconds_per_work_ += kNewestShare * (measured - seconds_per_work_);
+}
+
+int StepTiming::tokens_within(Duration duration, int position) const {
+  // work(n, position) = budget, solved for n: a n^2 / 2 + b n = budget.
+  const double budget = std::chrono::duration<double>(duration).count() / seconds_per_work_;
+  const double a = work_per_token_and_key_;
+  const double b = work_per_token_ + position * a;
+  const double tokens = (std::sqrt(b * b + 2 * a * std::max(budget, 0.0)) - b) / a;
+  return std::max(1, static_cast<int>(std::min(tokens, 1e9)));
+}
+
+}  // namespace caretd::engine

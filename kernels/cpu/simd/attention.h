@@ -1,0 +1,113 @@
+// Attention over the latent cache, page by page with a running softmax (Milakov and Gimelshein,
+// arXiv 1805.02867). All heads share the keys, so heads and tokens are rows of two matrix
+// products a page: scores = queries * keys^T and output += weights * latents.
+#pragma once
+
+#include "kernels/cpu/kernels.h"
+#include "kernels/cpu/simd/elementwise.h"
+#include "kernels/cpu/simd/linear.h"
+
+namespace caretd::kernels::cpu {
+namespace {
+
+constexpr float kNoScore = -__builtin_inff();
+
+/// to[d][key] = page[key][d] for the first `keys` keys, rounded up to whole squares; a page has
+/// room for them all.
+void transpose_keys(const float* page, int keys, int width, float* to) {
+  for (int key = 0; key < keys; key += kPanel) {
+    const float* from = page + static_cast<std::ptrdiff_t>(key) * width;
+    int d = 0;
+    for (; d + kPanel <= width; d += kPanel) {
+      transpose_square(from + d, width, to + d * kKeysPerPage + key, kKeysPerPage);
+    }
+    for (; d < width; ++d) {
+      for (int i = 0; i < kPanel; ++i) to[d * kKeysPerPage + key + i] = from[i * width + d];
+    }
+  }
+}
+
+/// Turns a row's scores of one page, of which the first `visible` count, into weights
+/// exp(score - maximum), and brings the row's running sum and output to the new maximum.
+void update_softmax(float* scores, int visible, int keys, int latent, float& maximum, float& sum,
+                    float* output) {
+  for (int i = visible; i < keys; ++i) scores[i] = kNoScore;
+  if (visible <= 0) {
+    for (int i = 0; i < keys; ++i) scores[i] = 0.0F;
+    return;
+  }
+  const float page_maximum = row_maximum(scores, visible);
+  if (page_maximum > maximum) {
+    const float decay = exp(Lanes::broadcast(maximum - page_maximum)).first_lane();
+    maximum = page_maximum;
+    sum *= decay;
+    const Lanes factor = Lanes::broadcast(decay);
+    for_each_vector(latent, [&](int i, int lanes) {
+      store_some(load_some(output + i, lanes) * factor, output + i, lanes);
+    });
+  }
+  const Lanes shift = Lanes::broadcast(maximum);
+  Lanes total = Lanes::zero();
+  for (int i = 0; i < keys; i += kPanel) {
+    const Lanes weight = exp(Lanes::load(scores + i) - shift);
+    weight.store(scores + i);
+    total = total + weight;
+  }
+  sum += total.sum();
+}
+
+void attend(const AttentionJob& job, float* scratch) {
+  const int rows = job.tokens * job.heads;
+  auto** query_rows = reinterpret_cast<const float**>(scratch);
+  auto** weight_rows = query_rows + rows;
+  auto* keys_by_dimension = reinterpret_cast<float*>(weight_rows + rows);
+  float* scores = keys_by_dimension + static_cast<std::ptrdiff_t>(kKeysPerPage) * job.width;
+  for (int r = 0; r < rows; ++r) {
+    query_rows[r] = job.queries + static_cast<std::ptrdiff_t>(r) * job.width;
+    weight_rows[r] = scores + static_cast<std::ptrdiff_t>(r) * kKeysPerPage;
+    job.maxima[r] = kNoScore;
+    job.sums[r] = 0.0F;
+  }
+  for (std::ptrdiff_t i = 0; i < static_cast<std::ptrdiff_t>(rows) * job.latent; ++i) {
+    job.output[i] = 0.0F;
+  }
+
+  for (int first = job.first_key; first < job.end_key; first += kKeysPerPage) {
+    const float* page = job.pages[first / kKeysPerPage];
+    const int left = job.end_key - first;
+    const int keys = left < kKeysPerPage ? left : kKeysPerPage;
+    const int padded = (keys + kPanel - 1) / kPanel * kPanel;
+    transpose_keys(page, keys, job.width, keys_by_dimension);
+    multiply(query_rows, rows, job.width, keys_by_dimension, kKeysPerPage, scores, kKeysPerPage,
+             padded, false);
+    for (int r = 0; r < rows; ++r) {
+      const int seen = job.first_position + r / job.heads + 1 - first;
+      update_softmax(scores + static_cast<std::ptrdiff_t>(r) * kKeysPerPage,
+                     seen < keys ? seen : keys, padded, job.latent, job.maxima[r], job.sums[r],
+                     job.output + static_cast<std::ptrdiff_t>(r) * job.latent);
+    }
+    multiply(weight_rows, rows, keys, page, job.width, job.output, job.latent, job.latent, true);
+  }
+}
+
+void merge_attention(const float* outputs, const float* maxima, const float* sums, int parts,
+                     int rows, int row, int latent, float* output) {
+  float maximum = kNoScore;
+  for (int p = 0; p < parts; ++p) {
+    const float m = maxima[p * rows + row];
+    maximum = m > maximum ? m : maximum;
+  }
+  const auto weight_of = [&](int p) {
+    return exp(Lanes::broadcast(maxima[p * rows + row] - maximum)).first_lane();
+  };
+  float total = 0.0F;
+  for (int p = 0; p < parts; ++p) total += weight_of(p) * sums[p * rows + row];
+  for_each_vector(latent, [&](int i, int lanes) { store_some(Lanes::zero(), output + i, lanes); });
+  for (int p = 0; p < parts; ++p) {
+    const std::ptrdiff_t from = static_cast<std::ptrdiff_t>(p) * rows + row;
+    add_scaled(outputs + from * latent, weight_of(p) / total, latent, output);
+  }
+}
+
+}  // namespace
+}  // namespace caretd::kernels::cpu

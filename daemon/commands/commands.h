@@ -5,8 +5,12 @@
 
 namespace caretd::daemon {
 
+void add_bench_command(CommandLine& line);
+void add_checkpoint_command(CommandLine& line);
+void add_complete_command(CommandLine& line);
 void add_config_command(CommandLine& line);
 void add_completions_command(CommandLine& line);
 void add_man_command(CommandLine& line);
+void add_verify_command(CommandLine& line);
 
 }  // namespace caretd::daemon

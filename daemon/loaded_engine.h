@@ -1,0 +1,20 @@
+// For commands that need a model at once: an engine, with the wait for it shown.
+#pragma once
+
+#include <memory>
+
+#include "daemon/command_line.h"
+#include "engine/engine.h"
+#include "support/clock.h"
+
+namespace caretd::daemon {
+
+/// The engine that the settings mean, ready. Shows progress on stderr while it loads.
+[[nodiscard]] Result<std::unique_ptr<engine::Engine>> load_engine(const CommandContext& context,
+                                                                  const Settings& settings,
+                                                                  const Clock& clock);
+
+/// Prints the error to stderr and says which exit code goes with it.
+int report_error(const Error& error);
+
+}  // namespace caretd::daemon

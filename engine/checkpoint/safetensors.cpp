@@ -189,7 +189,7 @@ std::string fault_of(const TensorEntry& tensor, std::int64_t data_bytes) {
   const auto bits = element_bits(tensor.dtype);
   if (!bits) return "has the unknown dtype " + quote_name(tensor.dtype);
   const auto bytes = tensor_bytes(tensor, *bits);
-  if (!bytes) return "has a shape whose size overflows";
+  if (!bytes) return "has a shape of impossible size";
   if (tensor.begin > tensor.end) return "ends before it begins";
   if (tensor.end > data_bytes) {
     return "ends at byte " + std::to_string(tensor.end) + " of a data section of " +

@@ -105,4 +105,10 @@ int CommandLine::run(int argc, const char* const* argv) {
   return selected_(context_);
 }
 
+int report_error(const Error& error) {
+  std::cerr << "caretd: " << error.message << '\n';
+  return error.kind == ErrorKind::not_found || error.kind == ErrorKind::unavailable ? kUnavailable
+                                                                                    : kFailure;
+}
+
 }  // namespace caretd::daemon

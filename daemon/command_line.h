@@ -72,6 +72,9 @@ class CommandLine {
   CommandHandler selected_;
 };
 
+/// Prints the error to stderr and says which exit code goes with it.
+int report_error(const Error& error);
+
 /// Every subcommand of caretd, in the order --help lists them.
 void add_all_commands(CommandLine& line);
 

@@ -1,7 +1,6 @@
 #include "daemon/loaded_engine.h"
 
 #include <condition_variable>
-#include <iostream>
 #include <mutex>
 
 #include "daemon/progress.h"
@@ -53,12 +52,6 @@ Result<std::unique_ptr<engine::Engine>> load_engine(const CommandContext& contex
     return fail(ErrorKind::unavailable, status.reason);
   }
   return engine;
-}
-
-int report_error(const Error& error) {
-  std::cerr << "caretd: " << error.message << '\n';
-  return error.kind == ErrorKind::not_found || error.kind == ErrorKind::unavailable ? kUnavailable
-                                                                                    : kFailure;
 }
 
 }  // namespace caretd::daemon

@@ -14,7 +14,4 @@ namespace caretd::daemon {
                                                                   const Settings& settings,
                                                                   const Clock& clock);
 
-/// Prints the error to stderr and says which exit code goes with it.
-int report_error(const Error& error);
-
 }  // namespace caretd::daemon

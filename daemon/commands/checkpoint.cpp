@@ -7,7 +7,6 @@
 #include <spdlog/fmt/fmt.h>
 
 #include "daemon/commands/commands.h"
-#include "daemon/loaded_engine.h"
 #include "daemon/progress.h"
 #include "engine/checkpoint/checkpoint_writer.h"
 #include "engine/checkpoint/shapes.h"

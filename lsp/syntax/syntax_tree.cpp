@@ -5,10 +5,6 @@
 namespace caretd::lsp {
 namespace {
 
-struct DeleteParser {
-  void operator()(TSParser* parser) const { ts_parser_delete(parser); }
-};
-
 struct Deadline {
   const Clock& clock;
   TimePoint end;
@@ -27,18 +23,6 @@ const char* read_text(void* payload, std::uint32_t offset, TSPoint, std::uint32_
   }
   *bytes = static_cast<std::uint32_t>(text.size() - offset);
   return text.data() + offset;
-}
-
-SyntaxTreePtr run_parser(const Language& language, const TSTree* before, std::string_view text,
-                         const ParseLimits& limits, const Clock& clock) {
-  if (!language.grammar || text.size() > limits.bytes) return nullptr;
-  const std::unique_ptr<TSParser, DeleteParser> parser(ts_parser_new());
-  if (!ts_parser_set_language(parser.get(), language.grammar())) return nullptr;
-  Deadline deadline{clock, clock.now() + limits.time};
-  const TSInput input{&text, read_text, TSInputEncodingUTF8, nullptr};
-  TSTree* tree =
-      ts_parser_parse_with_options(parser.get(), before, input, TSParseOptions{&deadline, is_over});
-  return tree ? std::make_shared<SyntaxTree>(language, tree) : nullptr;
 }
 
 TSPoint to_ts(TextPoint point) {
@@ -66,20 +50,48 @@ bool has_lone_carriage_return(std::string_view text) {
 
 }  // namespace
 
-SyntaxTreePtr parse(const Language& language, std::string_view text, const ParseLimits& limits,
-                    const Clock& clock) {
-  return run_parser(language, nullptr, text, limits, clock);
+Parser::Parser(const Language& language) : language_(&language) {
+  if (!language.grammar) return;
+  parser_.reset(ts_parser_new());
+  if (!ts_parser_set_language(parser_.get(), language.grammar())) parser_.reset();
 }
 
-SyntaxTreePtr reparse(const SyntaxTree& before, std::span<const ByteEdit> edits,
-                      std::string_view text, const ParseLimits& limits, const Clock& clock) {
-  if (has_lone_carriage_return(text)) return parse(before.language(), text, limits, clock);
+SyntaxTreePtr Parser::run(const TSTree* before, std::string_view text, const ParseLimits& limits,
+                          const Clock& clock) {
+  if (!parser_ || text.size() > limits.bytes) return nullptr;
+  Deadline deadline{clock, clock.now() + limits.time};
+  const TSInput input{&text, read_text, TSInputEncodingUTF8, nullptr};
+  TSTree* tree = ts_parser_parse_with_options(parser_.get(), before, input,
+                                              TSParseOptions{&deadline, is_over});
+  if (tree) return std::make_shared<SyntaxTree>(*language_, tree);
+  ts_parser_reset(parser_.get());  // else the next parse would go on with this one
+  return nullptr;
+}
+
+SyntaxTreePtr Parser::parse(std::string_view text, const ParseLimits& limits, const Clock& clock) {
+  return run(nullptr, text, limits, clock);
+}
+
+SyntaxTreePtr Parser::reparse(const SyntaxTree& before, std::span<const ByteEdit> edits,
+                              std::string_view text, const ParseLimits& limits,
+                              const Clock& clock) {
+  if (has_lone_carriage_return(text)) return parse(text, limits, clock);
   const SyntaxTree edited(before.language(), ts_tree_copy(before.get()));
   for (const ByteEdit& edit : edits) {
     const TSInputEdit input = to_ts(edit);
     ts_tree_edit(const_cast<TSTree*>(edited.get()), &input);  // our own copy
   }
-  return run_parser(before.language(), edited.get(), text, limits, clock);
+  return run(edited.get(), text, limits, clock);
+}
+
+SyntaxTreePtr parse(const Language& language, std::string_view text, const ParseLimits& limits,
+                    const Clock& clock) {
+  return Parser(language).parse(text, limits, clock);
+}
+
+SyntaxTreePtr reparse(const SyntaxTree& before, std::span<const ByteEdit> edits,
+                      std::string_view text, const ParseLimits& limits, const Clock& clock) {
+  return Parser(before.language()).reparse(before, edits, text, limits, clock);
 }
 
 TSNode top_level_node(const SyntaxTree& tree, std::size_t offset) {

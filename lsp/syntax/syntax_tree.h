@@ -42,12 +42,37 @@ struct ParseLimits {
   std::size_t bytes = std::size_t{4} << 20;
 };
 
-/// Parses from the start. Null where the language has no grammar or a limit is reached.
-[[nodiscard]] SyntaxTreePtr parse(const Language& language, std::string_view text,
+/// A parser of one language. Keeping one for a series of parses saves the allocations that a fresh
+/// one begins with. One thread at a time; movable.
+class Parser {
+ public:
+  explicit Parser(const Language& language);
+
+  /// Parses from the start. Null where the language has no grammar or a limit is reached.
+  [[nodiscard]] SyntaxTreePtr parse(std::string_view text, const ParseLimits& limits,
+                                    const Clock& clock);
+
+  /// Parses `text`, which is the text of `before` after `edits`, reusing what did not change. Null
+  /// where a limit is reached.
+  [[nodiscard]] SyntaxTreePtr reparse(const SyntaxTree& before, std::span<const ByteEdit> edits,
+                                      std::string_view text, const ParseLimits& limits,
+                                      const Clock& clock);
+
+ private:
+  struct Delete {
+    void operator()(TSParser* parser) const { ts_parser_delete(parser); }
+  };
+
+  [[nodiscard]] SyntaxTreePtr run(const TSTree* before, std::string_view text,
                                   const ParseLimits& limits, const Clock& clock);
 
-/// Parses `text`, which is the text of `before` after `edits`, reusing what did not change. Null
-/// where a limit is reached.
+  const Language* language_;
+  std::unique_ptr<TSParser, Delete> parser_;  // null without a grammar
+};
+
+/// The same with a parser for the one call.
+[[nodiscard]] SyntaxTreePtr parse(const Language& language, std::string_view text,
+                                  const ParseLimits& limits, const Clock& clock);
 [[nodiscard]] SyntaxTreePtr reparse(const SyntaxTree& before, std::span<const ByteEdit> edits,
                                     std::string_view text, const ParseLimits& limits,
                                     const Clock& clock);

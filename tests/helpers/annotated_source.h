@@ -16,7 +16,7 @@ struct AnnotatedSource {
   std::size_t cursor = std::string::npos;  ///< of the last `^`
   std::vector<std::pair<std::size_t, std::size_t>> ranges;
 
-  AnnotatedSource(std::string_view marked) {  // NOLINT: implicit, so that tests pass literals
+  explicit AnnotatedSource(std::string_view marked) {
     std::vector<std::size_t> open;
     for (std::size_t i = 0; i < marked.size(); ++i) {
       const std::string_view rest = marked.substr(i);

@@ -1,0 +1,390 @@
+#include "lsp/context/completion_site.h"
+
+#include <algorithm>
+#include <map>
+#include <optional>
+
+#include "lsp/syntax/source_tokens.h"
+
+namespace caretd::lsp {
+namespace {
+
+// The excerpt is parsed again while tokens arrive, so it is short; brackets further away are rarely
+// what a completion closes.
+constexpr std::size_t kExcerptBytes = 4000;
+constexpr std::size_t kFollowingLines = 12;
+constexpr std::size_t kIndentWindow = 400;
+
+bool is_blank(std::string_view text) {
+  return trimmed(text).empty();
+}
+
+std::string_view slice(std::string_view text, const SourceToken& token) {
+  return text.substr(token.begin, token.end - token.begin);
+}
+
+// Where the excerpt begins: at the top-level node around the hole, or at the first line in the
+// window that is not indented, or where the window's first line does.
+std::size_t excerpt_begin(const PromptQuery& query, const SyntaxTree* tree) {
+  const Text& text = query.document->text;
+  const std::size_t hole = query.before;
+  const std::size_t window = hole - std::min(hole, kExcerptBytes);
+  if (tree && hole > 0) {
+    const TSNode node = top_level_node(*tree, hole - 1);
+    const std::size_t begin = ts_node_is_null(node) ? hole : ts_node_start_byte(node);
+    if (begin >= window && begin < hole && !ts_node_is_error(node)) {
+      return text.line_start(text.line_of(begin));
+    }
+  }
+  const std::size_t hole_line = text.line_of(hole);
+  std::size_t first = text.line_of(window);
+  if (text.line_start(first) < window && first < hole_line) ++first;
+  for (std::size_t line = first; line < hole_line; ++line) {
+    const std::string_view content = text.line(line);
+    if (!content.empty() && (is_word_character(content[0]) || content[0] == '@')) {
+      return text.line_start(line);
+    }
+  }
+  return text.line_start(first);
+}
+
+// A stack of open brackets; closers that match nothing are passed over.
+void track(std::string& open, char bracket, TokenClass cls) {
+  if (cls == TokenClass::opener) open.push_back(bracket);
+  if (cls == TokenClass::closer && !open.empty() && open.back() == matching_bracket(bracket)) {
+    open.pop_back();
+  }
+}
+
+bool is_literal_kind(std::string_view kind) {
+  return kind.find("string") != std::string_view::npos ||
+         kind.find("comment") != std::string_view::npos ||
+         kind.find("char") != std::string_view::npos || kind.find("quote_scalar") != kind.npos;
+}
+
+// The literal or comment the hole is strictly inside of; a line comment also at its end.
+std::optional<TSNode> literal_around(const SyntaxTree* tree, std::size_t hole) {
+  if (!tree || hole == 0) return std::nullopt;
+  const auto at = static_cast<std::uint32_t>(hole - 1);
+  TSNode node = ts_node_named_descendant_for_byte_range(tree->root(), at, at + 1);
+  std::optional<TSNode> found;
+  for (; !ts_node_is_null(node); node = ts_node_parent(node)) {
+    const std::string_view kind = ts_node_type(node);
+    if (kind.find("interpolation") != kind.npos || kind.find("substitution") != kind.npos) break;
+    if (!is_literal_kind(kind)) break;
+    found = node;
+  }
+  if (!found || ts_node_start_byte(*found) >= hole) return std::nullopt;
+  const bool comment = std::string_view(ts_node_type(*found)).find("comment") != std::string::npos;
+  if (ts_node_end_byte(*found) <= hole && !comment) return std::nullopt;
+  return found;
+}
+
+// The quote that is still open at the end of `line`, by scanning it; for text without a tree and
+// for strings that are not closed yet, which no grammar recognises.
+struct LineScan {
+  char quote = 0;
+  bool comment = false;
+};
+
+// Whether the letters that end at `end` are a string prefix (f, rb, L), not the end of a word.
+bool is_string_prefix(std::string_view line, std::size_t end) {
+  std::size_t begin = end;
+  while (begin > 0 && is_word_character(line[begin - 1])) --begin;
+  const std::string_view word = line.substr(begin, end - begin);
+  return word.size() <= 2 && word.find_first_not_of("rbfuRBFUL") == std::string_view::npos;
+}
+
+LineScan scan_line(const Language& language, std::string_view line) {
+  LineScan scan;
+  const bool apostrophes = language.id == "rust" || language.id == "plaintext";
+  for (std::size_t i = 0; i < line.size(); ++i) {
+    const char c = line[i];
+    if (scan.quote != 0) {
+      if (c == '\\') ++i;
+      if (c == scan.quote) scan.quote = 0;
+      continue;
+    }
+    const std::string_view head = language.comment.line;
+    if (!head.empty() && line.substr(i).starts_with(head)) {
+      scan.comment = true;
+      return scan;
+    }
+    const bool opens =
+        c == '"' || c == '`' || (c == '\'' && !apostrophes && is_string_prefix(line, i));
+    if (opens) scan.quote = c;
+  }
+  return scan;
+}
+
+// What has just been opened by the end of the typed text: """, ''' or a block comment.
+std::string_view opened_literal(const Language& language, std::string_view typed) {
+  const std::string_view line = trimmed(typed);
+  if (language.id == "python") {
+    for (const std::string_view mark : {R"(""")", "'''"}) {
+      const bool once = line.find(mark) == line.rfind(mark);
+      if (line.ends_with(mark) && once) return mark;
+    }
+  }
+  const CommentSyntax& comment = language.comment;
+  if (comment.open.empty() || comment.open == comment.line) return {};
+  const std::size_t at = line.rfind(comment.open);
+  const bool at_end = at != std::string_view::npos && line.size() <= at + comment.open.size() + 1;
+  return at_end && line.find(comment.close, at + comment.open.size()) == line.npos
+             ? comment.close
+             : std::string_view();
+}
+
+// Leading bytes of `rest` that only close what the hole's line opened.
+std::size_t count_replaceable(const CompletionSite& site) {
+  std::string open = site.open_brackets.substr(site.open_above);
+  char quote = site.quote;
+  std::size_t end = 0;
+  for (std::size_t i = 0; i < site.rest.size(); ++i) {
+    const char c = site.rest[i];
+    if (c == ' ' || c == '\t') continue;
+    if (!site.literal_end.empty() && site.rest.substr(i).starts_with(site.literal_end)) {
+      i += site.literal_end.size() - 1;
+    } else if (quote != 0 && c == quote) {
+      quote = 0;
+    } else if (quote == 0 && !open.empty() && c == matching_bracket(open.back())) {
+      open.pop_back();
+    } else {
+      const bool semicolon = c == ';' && is_blank(std::string_view(site.rest).substr(i + 1));
+      if (semicolon && end > 0) end = i + 1;
+      break;
+    }
+    end = i + 1;
+  }
+  return end;
+}
+
+// How many brackets the text behind the hole closes without having opened them.
+int closers_behind(const PromptQuery& query, const Language& language, const SyntaxTree* tree) {
+  const std::string_view text = query.document->text.view();
+  std::size_t end = std::min(text.size(), query.after + kExcerptBytes);
+  if (tree) {
+    const TSNode node = top_level_node(*tree, query.after);
+    if (!ts_node_is_null(node) && !ts_node_is_error(node) &&
+        ts_node_start_byte(node) <= query.after) {
+      end = std::min<std::size_t>(end, ts_node_end_byte(node));
+    }
+  }
+  int depth = 0;
+  int closers = 0;
+  for (const SourceToken& token : source_tokens(tree, language, text, query.after, end)) {
+    if (token.begin < query.after) continue;
+    if (token.cls == TokenClass::opener) ++depth;
+    if (token.cls == TokenClass::closer && depth-- == 0) {
+      depth = 0;
+      ++closers;
+    }
+  }
+  return closers;
+}
+
+std::size_t brackets_in(std::string_view text) {
+  return static_cast<std::size_t>(
+      std::ranges::count_if(text, [](char c) { return matching_bracket(c) != 0; }));
+}
+
+void describe_lines(CompletionSite& site, const PromptQuery& query) {
+  const Text& text = query.document->text;
+  const std::size_t line = text.line_of(query.after);
+  const std::size_t end = text.line_end(line);
+  if (query.after < end) site.rest = text.view().substr(query.after, end - query.after);
+  for (std::size_t i = line + 1; i < text.line_count() && site.following.size() < kFollowingLines;
+       ++i) {
+    if (!is_blank(text.line(i))) site.following.emplace_back(text.line(i));
+  }
+  const std::size_t newline = site.before.rfind('\n');
+  site.line_begin = newline == std::string::npos ? 0 : newline + 1;
+  std::string_view above = std::string_view(site.before).substr(0, site.line_begin);
+  while (!above.empty() && site.line_above.empty()) {
+    above.remove_suffix(1);
+    const std::string_view content = above.substr(above.rfind('\n') + 1);
+    if (!is_blank(content)) site.line_above = content;
+    above.remove_suffix(content.size());
+  }
+  if (site.line_above.ends_with('\r')) site.line_above.pop_back();
+  site.crlf = text.line_count() > 1 && text.view().substr(text.line_end(0)).starts_with("\r\n");
+  site.inside_word = !site.before.empty() && is_word_character(site.before.back()) &&
+                     !site.rest.empty() && is_word_character(site.rest.front());
+  site.indent = detect_indent(text, line);
+}
+
+struct LineEnds {
+  std::string_view first;
+  std::string_view last;
+};
+
+// First and last word of the tokens that lie in [begin, end), comments left out.
+LineEnds ends_of_line(const std::vector<SourceToken>& tokens, std::string_view source,
+                      std::size_t begin, std::size_t end) {
+  LineEnds ends;
+  for (const SourceToken& token : tokens) {
+    if (token.begin < begin || token.end > end || token.cls == TokenClass::comment) continue;
+    if (ends.first.empty()) ends.first = slice(source, token);
+    ends.last = slice(source, token);
+  }
+  return ends;
+}
+
+// Whether the last line with code in front of the hole opened a block, and nothing is in it yet.
+bool block_is_empty(CompletionSite& site, const std::vector<SourceToken>& tokens) {
+  const std::string_view source = site.before;
+  const bool on_own_line = is_blank(site.typed());
+  std::size_t end = on_own_line ? site.line_begin : source.size();
+  std::size_t begin = site.line_begin;
+  while (on_own_line && begin > 0 && is_blank(source.substr(begin, end - begin))) {
+    end = begin;
+    begin = source.rfind('\n', begin - 2 < begin ? begin - 2 : 0);
+    begin = begin == std::string_view::npos || end < 2 ? 0 : begin + 1;
+  }
+  const LineEnds ends = ends_of_line(tokens, source, begin, end);
+  const bool bracket = ends.last.ends_with('{') ||
+                       (on_own_line && (ends.last.ends_with('(') || ends.last.ends_with('[')));
+  if (!bracket && !opens_block(*site.language, ends.first, ends.last)) return false;
+  const int indent = indent_columns(source.substr(begin, end - begin), site.indent.width);
+  if (!site.following.empty()) {
+    const std::string_view next = site.following.front();
+    const bool closes = matching_bracket(trimmed(next)[0]) == '{';
+    if (!closes && indent_columns(next, site.indent.width) > indent) return false;
+  }
+  site.block_indent = indent;
+  return true;
+}
+
+void decide_extent(CompletionSite& site, const PromptQuery& query, const SyntaxTree* tree,
+                   const std::vector<SourceToken>& tokens) {
+  const std::string_view behind = std::string_view(site.rest).substr(site.replaceable);
+  const std::optional<TSNode> literal =
+      query.pending.empty() ? literal_around(tree, query.before) : std::nullopt;
+  const LineScan scan = scan_line(*site.language, site.typed());
+  if (!site.literal_end.empty() && is_blank(behind)) {
+    site.extent = Extent::literal;
+  } else if (!is_blank(behind) || literal || scan.comment || site.quote != 0) {
+    site.extent = Extent::line;
+  } else if (block_is_empty(site, tokens)) {
+    site.extent = Extent::block;
+  }
+}
+
+char quote_at(const CompletionSite& site, const PromptQuery& query, const SyntaxTree* tree) {
+  const LineScan scan = scan_line(*site.language, site.typed());
+  if (query.pending.empty()) {
+    if (const auto literal = literal_around(tree, query.before)) {
+      const char last = query.document->text.view()[ts_node_end_byte(*literal) - 1];
+      return last == '"' || last == '\'' || last == '`' ? last : '\0';
+    }
+  }
+  return scan.comment ? '\0' : scan.quote;
+}
+
+}  // namespace
+
+std::string_view to_string(Extent extent) {
+  switch (extent) {
+    case Extent::line:
+      return "line";
+    case Extent::statement:
+      return "statement";
+    case Extent::block:
+      return "block";
+    case Extent::literal:
+      return "literal";
+  }
+  return "unknown";
+}
+
+std::string_view trimmed(std::string_view text) {
+  constexpr std::string_view kSpace = " \t\r\n\f\v";
+  const std::size_t begin = text.find_first_not_of(kSpace);
+  if (begin == std::string_view::npos) return {};
+  return text.substr(begin, text.find_last_not_of(kSpace) - begin + 1);
+}
+
+int indent_columns(std::string_view line, int tab_width) {
+  int columns = 0;
+  for (const char c : line) {
+    if (c == ' ') {
+      ++columns;
+    } else if (c == '\t') {
+      columns += tab_width - columns % tab_width;
+    } else {
+      break;
+    }
+  }
+  return columns;
+}
+
+IndentStyle detect_indent(const Text& text, std::size_t around_line) {
+  const std::size_t begin = around_line - std::min(around_line, kIndentWindow);
+  const std::size_t end = std::min(text.line_count(), around_line + kIndentWindow);
+  int tabs = 0;
+  int spaces = 0;
+  int previous = 0;
+  std::map<int, int> steps;
+  for (std::size_t i = begin; i < end; ++i) {
+    const std::string_view line = text.line(i);
+    if (is_blank(line)) continue;
+    if (line[0] == '\t') ++tabs;
+    if (line.starts_with("  ")) ++spaces;
+    const int columns = indent_columns(line, 4);
+    if (columns - previous > 1 && columns - previous <= 8) ++steps[columns - previous];
+    previous = columns;
+  }
+  IndentStyle style;
+  style.tabs = tabs > spaces;
+  const auto most = std::ranges::max_element(steps, {}, [](const auto& s) { return s.second; });
+  if (!style.tabs && most != steps.end()) style.width = most->first;
+  return style;
+}
+
+bool opens_block(const Language& language, std::string_view first, std::string_view last) {
+  if (contains(language.block_tails, last)) return true;
+  return language.blocks == BlockStyle::keywords && contains(language.block_heads, first) &&
+         !contains(language.block_ends, last);
+}
+
+CompletionSite describe_site(const PromptQuery& query, const Language& language,
+                             const SyntaxTree* tree) {
+  CompletionSite site;
+  site.language = &language;
+  const std::size_t begin = excerpt_begin(query, tree);
+  site.before = query.document->text.view().substr(begin, query.before - begin);
+  site.before += query.pending;
+  describe_lines(site, query);
+
+  const SteadyClock clock;
+  site.before_tree = parse(language, site.before, {}, clock);
+  const std::vector<SourceToken> tokens =
+      source_tokens(site.before_tree.get(), language, site.before, 0, site.before.size());
+  for (const SourceToken& token : tokens) {
+    if (token.begin < site.line_begin)
+      track(site.open_brackets, site.before[token.begin], token.cls);
+  }
+  site.open_above = site.open_brackets.size();
+  std::string typed_open;
+  for (const SourceToken& token : tokens) {
+    if (token.begin < site.line_begin) continue;
+    const char bracket = site.before[token.begin];
+    const bool closes_above = token.cls == TokenClass::closer && typed_open.empty();
+    track(closes_above ? site.open_brackets : typed_open, bracket, token.cls);
+  }
+  site.open_above = site.open_brackets.size();
+  site.open_brackets += typed_open;
+
+  site.literal_end = opened_literal(language, site.typed());
+  site.quote = site.literal_end.empty() ? quote_at(site, query, tree) : '\0';
+  site.replaceable = count_replaceable(site);
+  const int behind = closers_behind(query, language, tree);
+  const auto replaceable_brackets =
+      static_cast<int>(brackets_in(std::string_view(site.rest).substr(0, site.replaceable)));
+  const int missing = static_cast<int>(site.open_brackets.size()) - behind;
+  site.closable = std::max(0, missing) + replaceable_brackets;
+  decide_extent(site, query, tree, tokens);
+  return site;
+}
+
+}  // namespace caretd::lsp

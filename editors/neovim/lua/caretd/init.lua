@@ -1,0 +1,98 @@
+-- caretd: inline suggestions from a language model on this machine. See :help caretd.
+local client = require('caretd.client')
+local config = require('caretd.config')
+local inline = require('caretd.inline')
+local suggestion = require('caretd.suggestion')
+
+local M = {}
+
+--- Accepts the suggestion whole, to the end of its first word, or of its first line.
+--- Each returns false when nothing is suggested.
+function M.accept() return inline.accept() end
+function M.accept_word() return inline.accept(suggestion.first_word) end
+function M.accept_line() return inline.accept(suggestion.first_line) end
+function M.next() inline.cycle(1) end
+function M.previous() inline.cycle(-1) end
+function M.dismiss() inline.dismiss() end
+function M.trigger() inline.trigger() end
+--- True while grey text is on the screen; for mappings of one's own.
+function M.visible() return inline.visible() end
+--- Text for a statusline.
+function M.statusline() return require('caretd.status').text() end
+
+-- What a key did before: its mapping, or the key itself.
+local function previous_meaning(lhs)
+  local mapping = vim.fn.maparg(lhs, 'i', false, true)
+  if vim.tbl_isempty(mapping) then
+    return function() vim.api.nvim_feedkeys(vim.keycode(lhs), 'n', false) end
+  end
+  return function()
+    if mapping.callback and mapping.expr == 0 then return mapping.callback() end
+    local keys = mapping.callback and mapping.callback() or mapping.rhs
+    if mapping.expr == 1 and not mapping.callback then keys = vim.api.nvim_eval(mapping.rhs) end
+    vim.api.nvim_feedkeys(vim.keycode(keys or ''), mapping.noremap == 1 and 'n' or 'm', false)
+  end
+end
+
+local function popup_owns_keys()
+  local info = vim.fn.complete_info({ 'pum_visible', 'selected' })
+  if info.pum_visible == 1 and info.selected >= 0 then return true end
+  local ok, blink = pcall(function() return package.loaded['blink.cmp'].is_visible() end)
+  if ok and blink then return true end
+  local found, cmp = pcall(function() return package.loaded['cmp'].get_active_entry() end)
+  return found and cmp ~= nil
+end
+
+local function map(lhs, action)
+  local fallback = previous_meaning(lhs)
+  vim.keymap.set('i', lhs, function()
+    if inline.visible() and not popup_owns_keys() then
+      action()
+    else
+      fallback()
+    end
+  end, { silent = true, desc = 'caretd' })
+end
+
+local function set_keymaps(keymaps)
+  if not keymaps then return end
+  for name, lhs in pairs(keymaps) do
+    if lhs and name == 'trigger' then
+      vim.keymap.set('i', lhs, M.trigger, { silent = true, desc = 'caretd: trigger' })
+    elseif lhs then
+      map(lhs, M[name])
+    end
+  end
+end
+
+local function set_autocommands()
+  local group = vim.api.nvim_create_augroup('caretd', {})
+  local function on(events, callback)
+    vim.api.nvim_create_autocmd(events, { group = group, callback = callback })
+  end
+  on({ 'FileType', 'BufEnter' }, function(event)
+    if client.wants(event.buf) then client.attach(event.buf) end
+  end)
+  on({ 'TextChangedI', 'TextChangedP' }, inline.on_change)
+  -- The mode only changes after the event.
+  on('InsertEnter', vim.schedule_wrap(inline.schedule))
+  on('CursorMovedI', inline.on_move)
+  on({ 'InsertLeave', 'BufLeave' }, inline.on_leave)
+  on('VimLeavePre', client.stop)
+end
+
+--- Starts caretd. Options: :help caretd-options. May be called again to change them.
+function M.setup(options)
+  if vim.fn.has('nvim-0.10') == 0 then
+    vim.notify('caretd needs Neovim 0.10 or newer.', vim.log.levels.ERROR)
+    return
+  end
+  config.set(options)
+  set_autocommands()
+  if not M.keymaps_set then set_keymaps(config.options.keymaps) end
+  M.keymaps_set = true
+  local buffer = vim.api.nvim_get_current_buf()
+  if client.wants(buffer) then client.attach(buffer) end
+end
+
+return M

@@ -1,0 +1,74 @@
+// The language client: one process that speaks LSP, restarted when it dies.
+import * as vscode from 'vscode';
+import {
+  CloseAction,
+  ErrorAction,
+  LanguageClient,
+  RevealOutputChannelOn,
+  type CloseHandlerResult,
+  type ErrorHandler,
+  type Middleware,
+} from 'vscode-languageclient/node';
+
+import { debounceMilliseconds, initializationOptions } from './config';
+
+const restartWindowMilliseconds = 60_000;
+const restartsInWindow = 10;
+
+/** Restarts a server that died, with growing pauses; gives up when it dies again and again. */
+class RestartPolicy implements ErrorHandler {
+  private deaths: number[] = [];
+
+  constructor(private readonly gaveUp: (reason: string) => void) {}
+
+  error() {
+    return { action: ErrorAction.Continue };
+  }
+
+  async closed(): Promise<CloseHandlerResult> {
+    const now = Date.now();
+    this.deaths = [...this.deaths.filter((at) => now - at < restartWindowMilliseconds), now];
+    if (this.deaths.length > restartsInWindow) {
+      this.gaveUp('caretd ended again and again; its log says why.');
+      return { action: CloseAction.DoNotRestart, handled: true };
+    }
+    await delay(50 * 2 ** Math.min(this.deaths.length - 1, 6));
+    return { action: CloseAction.Restart, handled: true };
+  }
+}
+
+function delay(milliseconds: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, milliseconds));
+}
+
+const middleware: Middleware = {
+  /** Waits the user's extra debounce; a request that was withdrawn meanwhile is not sent. */
+  provideInlineCompletionItems: async (document, position, context, token, next) => {
+    const automatic = context.triggerKind === vscode.InlineCompletionTriggerKind.Automatic;
+    const wait = debounceMilliseconds();
+    if (automatic && wait > 0) await delay(wait);
+    return token.isCancellationRequested ? undefined : await next(document, position, context, token);
+  },
+};
+
+/** A client that is not started yet. */
+export function createClient(
+  argv: [string, ...string[]],
+  log: vscode.LogOutputChannel,
+  gaveUp: (reason: string) => void,
+): LanguageClient {
+  const [command, ...args] = argv;
+  return new LanguageClient(
+    'caretd',
+    'caretd',
+    { command, args },
+    {
+      documentSelector: [{ scheme: 'file' }, { scheme: 'untitled' }, { scheme: 'vscode-remote' }],
+      initializationOptions: initializationOptions(),
+      outputChannel: log,
+      revealOutputChannelOn: RevealOutputChannelOn.Never,
+      errorHandler: new RestartPolicy(gaveUp),
+      middleware,
+    },
+  );
+}

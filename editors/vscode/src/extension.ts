@@ -1,0 +1,69 @@
+// Entry point: builds the parts, registers the commands, starts the server without waiting for it.
+import * as vscode from 'vscode';
+
+import { needsRestart } from './config';
+import { showMenu, switchFor } from './menu';
+import type { Switch } from './protocol';
+import { Reports, toBullets } from './report';
+import { Session } from './session';
+import { StatusBar } from './status';
+import { Switches } from './switches';
+
+let session: Session | undefined;
+
+export function activate(context: vscode.ExtensionContext): void {
+  const log = vscode.window.createOutputChannel('caretd', { log: true });
+  const statusBar = new StatusBar();
+  const switches = new Switches(context.globalState);
+  const reports = new Reports();
+  const running = new Session(context.extensionPath, log, statusBar, switches);
+  session = running;
+  context.subscriptions.push(log, statusBar, reports, running);
+
+  const toggle = (scope: Switch['scope']) => async () => {
+    const target = switchFor(scope, false);
+    if (target) await running.apply({ ...target, enabled: switches.isOff(target) });
+  };
+  const commands: Record<string, () => unknown> = {
+    'caretd.menu': () => showMenu(statusBar, switches),
+    'caretd.toggle': toggle('global'),
+    'caretd.toggleLanguage': toggle('language'),
+    'caretd.toggleDocument': toggle('document'),
+    'caretd.toggleComments': toggle('comments'),
+    'caretd.why': () => showWhy(running, reports),
+    'caretd.statistics': () => showStatistics(running, reports),
+    'caretd.restart': () => running.restart(),
+    'caretd.showLog': () => {
+      log.show();
+    },
+  };
+  for (const [name, run] of Object.entries(commands)) {
+    context.subscriptions.push(vscode.commands.registerCommand(name, run));
+  }
+  context.subscriptions.push(
+    vscode.workspace.onDidChangeConfiguration((event) => {
+      if (needsRestart(event)) void running.restart();
+    }),
+  );
+  void running.start();
+}
+
+export async function deactivate(): Promise<void> {
+  await session?.stop();
+}
+
+async function showWhy(running: Session, reports: Reports): Promise<void> {
+  const editor = vscode.window.activeTextEditor;
+  if (editor === undefined) return;
+  const { line, character } = editor.selection.active;
+  const answer = await running.request('caretd/why', {
+    textDocument: { uri: editor.document.uri.toString() },
+    position: { line, character },
+  });
+  await reports.show('Why this suggestion', answer ? toBullets(answer) : 'caretd gave no answer.');
+}
+
+async function showStatistics(running: Session, reports: Reports): Promise<void> {
+  const answer = await running.request('caretd/stats', {});
+  await reports.show('caretd statistics', answer ? toBullets(answer) : 'caretd gave no answer.');
+}

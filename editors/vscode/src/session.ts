@@ -1,0 +1,114 @@
+// One running server: found, started, watched, restarted, stopped.
+import * as vscode from 'vscode';
+import { State as ClientState, type LanguageClient } from 'vscode-languageclient/node';
+
+import { findLaunch } from './binary';
+import { createClient } from './client';
+import { commandSetting, programSetting } from './config';
+import type { Status, Switch } from './protocol';
+import type { StatusBar } from './status';
+import type { Switches } from './switches';
+
+const instructions = 'https://github.com/caretd/caretd#readme';
+
+export class Session implements vscode.Disposable {
+  private client: LanguageClient | undefined;
+
+  constructor(
+    private readonly extensionFolder: string,
+    private readonly log: vscode.LogOutputChannel,
+    private readonly statusBar: StatusBar,
+    private readonly switches: Switches,
+  ) {}
+
+  async start(): Promise<void> {
+    const launch = await findLaunch({
+      command: commandSetting(),
+      program: programSetting(),
+      extensionFolder: this.extensionFolder,
+      searchPath: process.env.PATH ?? '',
+    });
+    if ('problem' in launch) {
+      this.failed(launch.problem);
+      await offerInstructions(launch.problem);
+      return;
+    }
+    this.log.info(`starting ${launch.argv.join(' ')}`);
+    const client = createClient(launch.argv, this.log, (reason) => {
+      this.failed(reason);
+    });
+    this.client = client;
+    this.watch(client);
+    await client.start().catch((error: unknown) => {
+      this.failed(`caretd did not start: ${String(error)}`);
+    });
+  }
+
+  async stop(): Promise<void> {
+    const client = this.client;
+    this.client = undefined;
+    // A client that never came up cannot be stopped; there is nothing to wait for then.
+    await client?.dispose(2000).catch(() => undefined);
+  }
+
+  async restart(): Promise<void> {
+    await this.stop();
+    this.statusBar.show({ state: 'starting', percent: 0 });
+    await this.start();
+  }
+
+  /** Sends a request; undefined when no server runs or it answers with an error. */
+  async request<T>(method: string, params: unknown): Promise<T | undefined> {
+    if (this.client?.state !== ClientState.Running) return undefined;
+    return this.client.sendRequest<T>(method, params).catch((error: unknown) => {
+      this.log.warn(`${method}: ${String(error)}`);
+      return undefined;
+    });
+  }
+
+  async apply(change: Switch): Promise<void> {
+    this.switches.remember(change);
+    await this.request('caretd/setEnabled', change);
+  }
+
+  dispose(): void {
+    void this.stop();
+  }
+
+  private watch(client: LanguageClient): void {
+    client.onNotification('caretd/status', (status: Status) => {
+      this.statusBar.show(status);
+    });
+    client.onDidChangeState(({ newState }) => {
+      if (newState === ClientState.Starting) {
+        this.statusBar.show({ state: 'starting', percent: 0 });
+      }
+      if (newState === ClientState.Running) void this.greet(client);
+    });
+  }
+
+  /** What a new server process has to be told, and asked, again. */
+  private async greet(client: LanguageClient): Promise<void> {
+    for (const change of this.switches.remembered()) {
+      await this.request('caretd/setEnabled', change);
+    }
+    const status = await this.request<Status>('caretd/status', {});
+    if (status !== undefined && client === this.client) this.statusBar.show(status);
+  }
+
+  private failed(reason: string): void {
+    this.log.error(reason);
+    this.statusBar.show({ state: 'failed', reason });
+  }
+}
+
+async function offerInstructions(problem: string): Promise<void> {
+  const install = 'How to Install';
+  const settings = 'Open Settings';
+  const choice = await vscode.window.showErrorMessage(problem, install, settings);
+  if (choice === install) {
+    await vscode.env.openExternal(vscode.Uri.parse(instructions));
+  } else if (choice === settings) {
+    await vscode.commands.executeCommand('workbench.action.openSettings', 'caretd.path');
+  }
+}

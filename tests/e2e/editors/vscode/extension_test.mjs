@@ -1,0 +1,95 @@
+// The extension against scripted answers: what VS Code shows, accepts and sends.
+import assert from 'node:assert/strict';
+import path from 'node:path';
+import { after, before, test } from 'node:test';
+
+import { cache, messages, scriptedServer, waitFor } from '../helpers.mjs';
+import { Code } from './code.mjs';
+
+const vsix = process.env.VSIX ?? path.join(cache, '../../build/editors/caretd.vsix');
+const here = { line: '$line', character: '$character' };
+
+let code;
+let window;
+let log;
+
+before(async () => {
+  code = new Code({
+    vsix,
+    files: { 'a.py': 'x = 1\n\ny = foo()\n' },
+    settings: {
+      'caretd.command': [process.execPath, scriptedServer],
+      'editor.quickSuggestions': { other: 'off', comments: 'off', strings: 'off' },
+    },
+    environment: {
+      SCRIPT: JSON.stringify({
+        items: [{
+          insertText: 'alpha beta(gamma)\n    delta',
+          range: { start: { line: '$line', character: 0 }, end: here },
+          command: { title: 'accepted', command: 'caretd.accepted', arguments: ['id-1'] },
+        }],
+        status: { state: 'ready', model: 'scripted', device: 'none' },
+      }),
+    },
+  });
+  log = path.join(code.folder, 'server.log');
+  code.environment.SCRIPT_LOG = log;
+  await code.start();
+  window = await code.open('a.py');
+  await waitFor('didOpen', () => received('textDocument/didOpen').length > 0, 60000);
+});
+
+after(async () => code?.close());
+
+const received = (method) => messages(log).filter((message) => message.method === method);
+
+test('the status bar shows what the server says', async () => {
+  await waitFor('ready', async () => /ready: scripted on none/.test(await window.status()));
+});
+
+test('grey text appears and Tab takes it, command included', async () => {
+  await window.focusEditor();
+  await window.goTo(2, 1);
+  await window.keyboard.type('al');
+  const ghost = await window.waitForGhost();
+  assert.equal(ghost[0], 'pha beta(gamma)');
+  assert.match(ghost[1], /delta/);
+  await window.keyboard.press('Tab');
+  await waitFor('the command', () => received('workspace/executeCommand').length > 0);
+  await window.save();
+  await waitFor('the file', () => code.read('a.py').includes('alpha beta(gamma)\n    delta'));
+  await window.keyboard.press('Control+z');
+  await window.save();
+  await waitFor('undo', () => !code.read('a.py').includes('alpha'));
+});
+
+test('a word is accepted with the editor’s own key', async () => {
+  await window.goTo(2, 1);
+  await window.keyboard.press('Control+Shift+k');
+  await window.keyboard.press('Enter');
+  await window.keyboard.press('ArrowUp');
+  await window.keyboard.type('alp');
+  await window.waitForGhost();
+  await window.keyboard.press('Control+ArrowRight');
+  await waitFor('the rest', async () => (await window.ghost())?.[0].startsWith(' beta'));
+  await window.keyboard.press('Escape');
+  await window.waitForNoGhost();
+});
+
+test('toggling the language tells the server', async () => {
+  await window.command('caretd: Toggle Completions for This Language');
+  const [last] = await waitFor('the switch', () => {
+    const all = received('caretd/setEnabled');
+    return all.length > 0 && all.slice(-1);
+  });
+  assert.deepEqual(last.params, { scope: 'language', languageId: 'python', enabled: false });
+  await window.command('caretd: Toggle Completions for This Language');
+  await waitFor('the switch back', () => received('caretd/setEnabled').at(-1).params.enabled);
+});
+
+test('a killed server comes back and is told the text', async () => {
+  const { pid } = received('$start').at(-1);
+  const opened = received('textDocument/didOpen').length;
+  process.kill(pid, 'SIGKILL');
+  await waitFor('didOpen again', () => received('textDocument/didOpen').length > opened);
+});

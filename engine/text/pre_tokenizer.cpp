@@ -107,7 +107,7 @@ Result<PreTokenizer> PreTokenizer::create(std::span<const PreTokenizerStep> step
 
 void PreTokenizer::split(std::string_view text, PreTokenized& out) const {
   out.text = text;
-  out.pieces.assign(1, {0, text.size()});
+  out.pieces.assign(text.empty() ? 0 : 1, {0, text.size()});
   std::vector<Span> previous;
   std::vector<Span> matches;
   for (std::size_t i = 0; i <= steps_.size(); ++i) {

@@ -65,7 +65,8 @@ class Translator {
                               (letter >= 'A' && letter <= 'Z') || (letter >= '0' && letter <= '9');
     constexpr std::string_view same_meaning = "rntfdDpPxAz";
     if (alphanumeric && same_meaning.find(letter) == std::string_view::npos) return refuse(2);
-    copy(2);
+    const bool property = letter == 'p' || letter == 'P';
+    copy(property ? std::min(rest_.find('}'), rest_.size() - 1) + 1 : 2);
   }
 
   void white_space(bool negated) {

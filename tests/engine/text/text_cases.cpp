@@ -5,6 +5,8 @@
 #include <iterator>
 #include <stdexcept>
 
+#include "engine/text/byte_alphabet.h"
+
 namespace caretd::engine::test {
 namespace {
 
@@ -41,79 +43,46 @@ std::string read_file(const std::filesystem::path& file) {
   return {std::istreambuf_iterator<char>(stream), {}};
 }
 
+nlohmann::json small_tokenizer_document() {
+  nlohmann::json vocab;
+  for (int byte = 0; byte < 256; ++byte) {
+    vocab[vocabulary_entry_of_byte(static_cast<unsigned char>(byte))] = byte;
+  }
+  const std::vector<std::string> merges = {"a b", "ab ab", "ab c", "Ġ a"};
+  for (const std::string& merge : merges) {
+    std::string entry = merge;
+    entry.erase(entry.find(' '), 1);
+    vocab[entry] = vocab.size();
+  }
+  const nlohmann::json steps = {
+      {{"type", "Split"}, {"pattern", {{"Regex", "[\\r\\n]"}}}, {"behavior", "Isolated"}},
+      {{"type", "Split"},
+       {"pattern", {{"Regex", "\\s?\\p{L}+|x"}}},
+       {"behavior", "Isolated"},
+       {"invert", false}},
+      {{"type", "Digits"}, {"individual_digits", true}},
+      {{"type", "ByteLevel"}, {"add_prefix_space", false}, {"use_regex", false}}};
+  return {{"added_tokens",
+           {{{"id", 300}, {"content", "<｜end▁of▁sentence｜>"}, {"special", true}},
+            {{"id", 301}, {"content", "<｜fim▁hole｜>"}, {"special", true}}}},
+          {"normalizer", nullptr},
+          {"pre_tokenizer", {{"type", "Sequence"}, {"pretokenizers", steps}}},
+          {"decoder", {{"type", "ByteLevel"}}},
+          {"model", {{"type", "BPE"}, {"vocab", vocab}, {"merges", merges}}}};
+}
+
+// clang-format off
 const std::vector<std::string>& fragments() {
-  static const std::vector<std::string> all = {"a",
-                                               "return",
-                                               "self.",
-                                               "_name",
-                                               "Foo",
-                                               "x1",
-                                               "0",
-                                               "42",
-                                               "3.14",
-                                               " ",
-                                               "  ",
-                                               "    ",
-                                               "\t",
-                                               "\n",
-                                               "\r\n",
-                                               "\r",
-                                               "\n\n",
-                                               " \n",
-                                               "(",
-                                               ")",
-                                               "{}",
-                                               "->",
-                                               "==",
-                                               "!",
-                                               "\"",
-                                               "'s",
-                                               "'",
-                                               "#",
-                                               "//",
-                                               "é",
-                                               "ü",
-                                               "ÿ",
-                                               "À",
-                                               "ß",
-                                               "нещо",
-                                               "Ελλ",
-                                               "数据",
-                                               "結構",
-                                               "이름",
-                                               "ﬁ",
-                                               "„“",
-                                               "—",
-                                               "…",
-                                               "。",
-                                               "，",
-                                               "　",
-                                               "\u00A0",
-                                               "\u2003",
-                                               "\u180E",
-                                               "\u0085",
-                                               "\u2028",
-                                               "½",
-                                               "٣",
-                                               "Ⅷ",
-                                               "𝟘",
-                                               "🚀",
-                                               "👩‍💻",
-                                               "𐐀",
-                                               "ខ្មែ",
-                                               "\u0301",
-                                               "\u200D",
-                                               "\uFEFF",
-                                               "\x01",
-                                               "<｜fim▁hole｜>",
-                                               "<｜begin▁of▁sentence｜>",
-                                               "<｜",
-                                               "｜>",
-                                               "<|fim|>",
-                                               "\v",
-                                               "\f"};
+  static const std::vector<std::string> all = {
+      "a", "return", "self.", "_name", "Foo", "x1", "0", "42", "3.14", " ", "  ", "    ", "\t", "\n",
+      "\r\n", "\r", "\n\n", " \n", "(", ")", "{}", "->", "==", "!", "\"", "'s", "'", "#", "//",
+      "é", "ü", "ÿ", "À", "ß", "нещо", "Ελλ", "数据", "結構", "이름", "ﬁ", "„“", "—", "…", "。", "，",
+      "\u3000", "\u00A0", "\u2003", "\u180E", "\u0085", "\u2028", "½", "٣", "Ⅷ", "𝟘", "🚀", "👩‍💻",
+      "𐐀", "ខ្មែ", "\u0301", "\u200D", "\uFEFF", "\x01", "\v", "\f", "<｜fim▁hole｜>",
+      "<｜begin▁of▁sentence｜>", "<｜", "｜>", "<|fim|>"};
   return all;
 }
+// clang-format on
 
 std::string random_text(std::mt19937_64& random, int count) {
   std::string text;

@@ -9,6 +9,8 @@
 #include <string_view>
 #include <vector>
 
+#include <nlohmann/json.hpp>
+
 #include "engine/text/tokenizer.h"
 
 namespace caretd::engine::test {
@@ -21,6 +23,10 @@ const Tokenizer& deepseek_tokenizer();
 std::filesystem::path deepseek_folder();
 
 std::string read_file(const std::filesystem::path& file);
+
+/// A tokenizer.json with ids 0 to 255 for the bytes, 256 and up for "ab", "abab", "abc" and " a",
+/// a pre-tokenizer of all step types, and 300, 301 for the end-of-sentence and FIM-hole tokens.
+nlohmann::json small_tokenizer_document();
 
 /// Fragments that meet all parts of a pre-tokenizer: letters of several scripts, digits, spaces
 /// of all kinds, newlines, punctuation, emoji, control strings.

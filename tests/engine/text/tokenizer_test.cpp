@@ -119,3 +119,40 @@ TEST_CASE("ids that name no token have no bytes") {
   }
   CHECK(tokenizer.decode(std::vector<TokenId>{-5, 37, 102399}) == tokenizer.bytes(37));
 }
+
+TEST_CASE("lines may be encoded one by one where the tokenizer says so") {
+  for (const Tokenizer* tokenizer : {&tiny_tokenizer(), &deepseek_tokenizer()}) {
+    REQUIRE(tokenizer->splits_at_newlines());
+    std::mt19937_64 random(17);
+    for (int i = 0; i < 1500; ++i) {
+      const std::string text = i % 2 == 0 ? random_text(random, 40) : random_bytes(random, 60);
+      std::vector<TokenId> by_line;
+      for (std::size_t at = 0; at < text.size();) {
+        const std::size_t end = std::min(text.find('\n', at), text.size() - 1) + 1;
+        const auto ids = tokenizer->encode(std::string_view(text).substr(at, end - at));
+        by_line.insert(by_line.end(), ids.begin(), ids.end());
+        at = end;
+      }
+      REQUIRE(by_line == tokenizer->encode(text));
+    }
+  }
+}
+
+TEST_CASE("agreeing ids are those whose bytes and the prefix begin alike") {
+  for (const Tokenizer* tokenizer : {&tiny_tokenizer(), &deepseek_tokenizer()}) {
+    for (const std::string prefix :
+         {"", " ", "e", " ret", "    ", "\n", "self.na", "ü", "\xC3", "\xE6\x95", "\xFF",
+          "zzzzzzzz",
+          "                                                                                   x"}) {
+      std::vector<TokenId> expected;
+      for (TokenId id = 0; id < tokenizer->size(); ++id) {
+        const std::string_view bytes = tokenizer->bytes(id);
+        if (!bytes.empty() && (bytes.starts_with(prefix) || prefix.starts_with(bytes))) {
+          expected.push_back(id);
+        }
+      }
+      INFO(prefix);
+      CHECK(tokenizer->agreeing_with(prefix) == expected);
+    }
+  }
+}

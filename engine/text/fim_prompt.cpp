@@ -1,0 +1,52 @@
+#include "engine/text/fim_prompt.h"
+
+#include <utility>
+#include <variant>
+
+namespace caretd::engine {
+namespace {
+
+bool is_empty(const PromptPart& part) {
+  const auto* text = std::get_if<std::string>(&part);
+  const auto* ids = std::get_if<std::vector<TokenId>>(&part);
+  return (text != nullptr && text->empty()) || (ids != nullptr && ids->empty());
+}
+
+void append(Prompt& prompt, PromptPart part) {
+  if (!is_empty(part)) prompt.push_back(std::move(part));
+}
+
+}  // namespace
+
+bool has_fim_tokens(const Tokenizer& tokenizer) {
+  return tokenizer.control(ControlToken::fim_begin) && tokenizer.control(ControlToken::fim_hole) &&
+         tokenizer.control(ControlToken::fim_end);
+}
+
+Prompt fim_prompt(FimParts parts) {
+  Prompt prompt{ControlToken::begin_of_sentence, ControlToken::fim_begin};
+  append(prompt, std::move(parts.prefix));
+  prompt.emplace_back(ControlToken::fim_hole);
+  append(prompt, std::move(parts.suffix));
+  prompt.emplace_back(ControlToken::fim_end);
+  append(prompt, std::move(parts.typed));
+  return prompt;
+}
+
+Prompt left_to_right_prompt(FimParts parts) {
+  Prompt prompt{ControlToken::begin_of_sentence};
+  append(prompt, std::move(parts.prefix));
+  append(prompt, std::move(parts.typed));
+  return prompt;
+}
+
+HealedTokens heal(const Tokenizer& tokenizer, std::string_view text) {
+  HealedTokens healed{tokenizer.encode(text), {}};
+  const bool at_line_start = text.ends_with('\n') && tokenizer.splits_at_newlines();
+  if (healed.kept.empty() || at_line_start) return healed;
+  healed.forced_prefix = tokenizer.bytes(healed.kept.back());
+  healed.kept.pop_back();
+  return healed;
+}
+
+}  // namespace caretd::engine

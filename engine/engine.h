@@ -18,6 +18,8 @@
 #include <utility>
 #include <vector>
 
+#include "engine/text/chat_prompt.h"
+#include "engine/text/fim_prompt.h"
 #include "engine/text/tokenizer.h"
 #include "engine/types.h"
 #include "support/clock.h"

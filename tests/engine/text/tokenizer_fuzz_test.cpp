@@ -78,7 +78,7 @@ TEST_CASE("tokenizer files with bytes changed end in an error or work") {
   const TemporaryFolder folder;
   std::mt19937_64 random(2);
   const std::string whole = small_tokenizer_document().dump();
-  for (int i = 0; i < 1500; ++i) {
+  for (int i = 0; i < 700; ++i) {
     std::string content = whole;
     for (std::uint64_t changes = 1 + random() % 3; changes > 0; --changes) {
       // Most of the file is vocabulary; aim at the rest as often.
@@ -93,7 +93,7 @@ TEST_CASE("tokenizer files with values exchanged end in an error or work") {
   const TemporaryFolder folder;
   std::mt19937_64 random(3);
   int loaded = 0;
-  for (int i = 0; i < 3000; ++i) {
+  for (int i = 0; i < 1200; ++i) {
     json document = small_tokenizer_document();
     for (std::uint64_t changes = 1 + random() % 2; changes > 0; --changes) {
       random_inside(document, random) = random_value(random);

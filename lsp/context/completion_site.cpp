@@ -327,9 +327,9 @@ IndentStyle detect_indent(const Text& text, std::size_t around_line) {
   std::map<int, int> steps;
   for (std::size_t i = begin; i < end; ++i) {
     const std::string_view line = text.line(i);
-    if (is_blank(line)) continue;
-    if (line[0] == '\t') ++tabs;
+    if (line.starts_with('\t')) ++tabs;
     if (line.starts_with("  ")) ++spaces;
+    if (is_blank(line)) continue;
     const int columns = indent_columns(line, 4);
     if (columns - previous > 1 && columns - previous <= 8) ++steps[columns - previous];
     previous = columns;

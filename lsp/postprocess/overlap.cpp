@@ -1,15 +1,10 @@
 #include "lsp/postprocess/overlap.h"
 
 #include <algorithm>
+#include <vector>
 
 namespace caretd::lsp {
 namespace {
-
-std::string_view trimmed(std::string_view text) {
-  const std::size_t begin = text.find_first_not_of(" \t\r");
-  if (begin == std::string_view::npos) return {};
-  return text.substr(begin, text.find_last_not_of(" \t\r") - begin + 1);
-}
 
 std::string_view first_line(std::string_view text) {
   return text.substr(0, text.find('\n'));
@@ -34,7 +29,67 @@ void drop_repeated_lines(std::string& completion, std::string_view next) {
   if (trimmed(std::string_view(completion).substr(newline + 1)) == next) completion.resize(newline);
 }
 
+// A cut line has to be so long before its beginning counts as a repetition.
+constexpr std::size_t kTellingBeginning = 6;
+
+std::vector<std::string_view> lines_of(std::string_view text) {
+  std::vector<std::string_view> lines;
+  std::size_t begin = 0;
+  while (begin <= text.size()) {
+    const std::size_t end = std::min(text.find('\n', begin), text.size());
+    lines.push_back(text.substr(begin, end - begin));
+    begin = end + 1;
+  }
+  return lines;
+}
+
+// Whether the lines from `first` on, blank ones left out, are the document's next lines.
+bool are_next_lines(const std::vector<std::string_view>& lines, std::size_t first,
+                    const std::vector<std::string>& following) {
+  std::size_t next = 0;
+  for (std::size_t i = first; i < lines.size(); ++i) {
+    const std::string_view line = trimmed(lines[i]);
+    if (line.empty()) continue;
+    if (next == following.size()) return false;
+    const std::string_view expected = trimmed(following[next++]);
+    const bool telling = next > 1 || line.size() >= kTellingBeginning;
+    const bool cut_short = i + 1 == lines.size() && telling;
+    if (line != expected && !(cut_short && expected.starts_with(line))) return false;
+  }
+  return next > 0;
+}
+
 }  // namespace
+
+void cut_lines_that_follow(std::string& completion, const CompletionSite& site) {
+  const std::vector<std::string_view> lines = lines_of(completion);
+  std::size_t end = lines[0].size();
+  for (std::size_t i = 1; i < lines.size(); end += lines[i].size() + 1, ++i) {
+    if (trimmed(lines[i]).empty() || !are_next_lines(lines, i, site.following)) continue;
+    completion.resize(end);
+    return;
+  }
+  // The first line is one with what has been typed of it.
+  const std::string first = std::string(site.typed()) + std::string(lines[0]);
+  if (lines.size() == 1 && !site.following.empty() && !trimmed(lines[0]).empty() &&
+      trimmed(first).size() >= kTellingBeginning && trimmed(first) == trimmed(site.following[0])) {
+    completion.clear();
+  }
+}
+
+void cut_rest_of_line(std::string& completion, const CompletionSite& site) {
+  const std::string_view rest = trimmed(std::string_view(site.rest).substr(site.replaceable));
+  if (rest.empty()) return;
+  completion.resize(std::min(completion.find('\n'), completion.size()));
+  for (std::size_t length = std::min(rest.size(), completion.size()); length > 0; --length) {
+    if (!completion.ends_with(rest.substr(0, length))) continue;
+    completion.resize(completion.size() - length);
+    // The space in front of the rest is there as well.
+    const bool spaced = site.rest.substr(site.replaceable).starts_with(' ');
+    if (spaced && completion.ends_with(' ')) completion.pop_back();
+    return;
+  }
+}
 
 std::string without_overlap(std::string completion, std::string_view behind) {
   drop_repeated_lines(completion, next_line(behind));

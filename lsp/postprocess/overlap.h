@@ -1,13 +1,23 @@
-// What a completion must not repeat.
+// What a completion must not repeat: text that the document has behind the hole.
 #pragma once
 
 #include <string>
 #include <string_view>
+
+#include "lsp/context/completion_site.h"
 
 namespace caretd::lsp {
 
 /// Removes from the end of `completion` what the document has behind the hole anyway: the rest of
 /// the line `behind` begins with (`x)` before `)` becomes `x`), and whole lines that follow.
 [[nodiscard]] std::string without_overlap(std::string completion, std::string_view behind);
+
+/// Cuts the completion where its last lines are the next lines of the document. The last of them
+/// may be cut short (the token budget was reached).
+void cut_lines_that_follow(std::string& completion, const CompletionSite& site);
+
+/// Where text that is not replaceable follows on the hole's line: keeps the completion on that line
+/// and cuts the beginning of that text from its end.
+void cut_rest_of_line(std::string& completion, const CompletionSite& site);
 
 }  // namespace caretd::lsp

@@ -61,19 +61,23 @@ void BytePairEncoder::WordTable::reserve(std::size_t words) {
   mask_ = slots_.size() - 1;
 }
 
+std::uint32_t BytePairEncoder::WordTable::hash_of(std::string_view word) {
+  return static_cast<std::uint32_t>(std::hash<std::string_view>()(word));
+}
+
 void BytePairEncoder::WordTable::insert(std::string_view word, TokenId id) {
-  std::uint64_t at = std::hash<std::string_view>()(word) & mask_;
+  const std::uint32_t hash = hash_of(word);
+  std::uint64_t at = hash & mask_;
   while (!slots_[at].word.empty() && slots_[at].word != word) at = (at + 1) & mask_;
-  slots_[at] = {word, id};
+  slots_[at] = {word, hash, id};
   longest_ = std::max(longest_, word.size());
 }
 
 std::optional<TokenId> BytePairEncoder::WordTable::find(std::string_view word) const {
   if (word.size() > longest_) return {};
-  std::uint64_t at = std::hash<std::string_view>()(word) & mask_;
-  while (!slots_[at].word.empty()) {
-    if (slots_[at].word == word) return slots_[at].id;
-    at = (at + 1) & mask_;
+  const std::uint32_t hash = hash_of(word);
+  for (std::uint64_t at = hash & mask_; !slots_[at].word.empty(); at = (at + 1) & mask_) {
+    if (slots_[at].hash == hash && slots_[at].word == word) return slots_[at].id;
   }
   return {};
 }

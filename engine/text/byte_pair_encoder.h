@@ -66,8 +66,10 @@ class BytePairEncoder {
    private:
     struct Slot {
       std::string_view word;  ///< empty: free
+      std::uint32_t hash = 0;
       TokenId id = 0;
     };
+    static std::uint32_t hash_of(std::string_view word);
     std::vector<Slot> slots_;
     std::uint64_t mask_ = 0;
     std::size_t longest_ = 0;

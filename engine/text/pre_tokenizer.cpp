@@ -119,6 +119,10 @@ void PreTokenizer::split(std::string_view text, PreTokenized& out) const {
     for (const Span& piece : previous) {
       matches.clear();
       step.pattern->find_all(out.text.substr(piece.begin, piece.end - piece.begin), matches);
+      if (matches.empty()) {
+        out.pieces.push_back(piece);
+        continue;
+      }
       PieceWriter writer(step.behavior, step.invert, out.pieces);
       std::size_t at = piece.begin;
       for (const Span& match : matches) {

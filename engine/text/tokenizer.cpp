@@ -40,6 +40,7 @@ struct Tokenizer::Impl {
 
   void collect_tokens();
   void find_control_tokens();
+  [[nodiscard]] std::size_t block_length(std::string_view text) const;
   void encode_text(std::string_view text, PreTokenized& scratch, std::vector<TokenId>& out) const;
   void encode_well_formed(std::string_view text, PreTokenized& scratch,
                           std::vector<TokenId>& out) const;
@@ -93,14 +94,23 @@ void Tokenizer::Impl::find_control_tokens() {
   prefer(ControlToken::end_of_sentence, config.end_of_sentence);
 }
 
+/// How much of `text` to encode at once: whole lines that stay in the processor's cache where
+/// lines are independent, else everything.
+std::size_t Tokenizer::Impl::block_length(std::string_view text) const {
+  constexpr std::size_t kBlock = 8192;
+  if (!pre_tokenizer.isolates_newlines() || text.size() <= kBlock) return text.size();
+  const std::size_t newline = text.find('\n', kBlock);
+  return newline == std::string_view::npos ? text.size() : newline + 1;
+}
+
 /// Encodes text without added tokens in it.
 void Tokenizer::Impl::encode_text(std::string_view text, PreTokenized& scratch,
                                   std::vector<TokenId>& out) const {
   for (std::size_t at = 0; at < text.size();) {
-    const std::size_t good = well_formed_prefix(text.substr(at));
+    const std::size_t good = well_formed_prefix(text.substr(at, block_length(text.substr(at))));
     if (good > 0) encode_well_formed(text.substr(at, good), scratch, out);
     at += good;
-    if (at < text.size()) at = encode_ill_formed(text, at, out);
+    at = encode_ill_formed(text, at, out);
   }
 }
 

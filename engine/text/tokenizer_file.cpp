@@ -55,19 +55,19 @@ using IdOfEntry = std::unordered_map<std::string_view, TokenId>;
 /// Reads model.vocab. The views in `ids` point into `vocab`.
 Result<void> read_vocabulary(const json& vocab, const std::string& where, TokenizerFile& out,
                              IdOfEntry& ids) {
-  std::unordered_set<TokenId> seen;
+  std::vector<bool> seen(kIdLimit);
   ids.reserve(vocab.size());
-  seen.reserve(vocab.size());
   out.vocabulary.reserve(vocab.size());
   for (const auto& [entry, value] : vocab.items()) {
     const bool good = value.is_number_integer() && value.get<std::int64_t>() >= 0 &&
                       value.get<std::int64_t>() < kIdLimit;
     const TokenId id = good ? value.get<TokenId>() : 0;
-    if (!good || !seen.insert(id).second) {
+    if (!good || seen[id]) {
       return fail(ErrorKind::invalid_input,
                   where + "[\"" + entry + "\"] must be an id of its own, at least 0 and below " +
                       std::to_string(kIdLimit));
     }
+    seen[id] = true;
     ids.emplace(entry, id);
     auto bytes = bytes_of_vocabulary_entry(entry);
     const bool reachable = bytes.has_value() && !bytes->empty();
@@ -147,13 +147,12 @@ Result<void> read_model(const json& document, const std::string& name, Tokenizer
   return read_merges(*merges, model.path("merges"), ids, out);
 }
 
+/// An added token either is the vocabulary entry of the same content or shares no id with one.
 Result<void> check_added_token(const AddedToken& token, const std::string& where,
-                               const std::unordered_map<TokenId, const VocabularyEntry*>& entries,
-                               const json& vocab) {
-  const auto same_id = entries.find(token.id);
+                               const std::vector<bool>& used_ids, const json& vocab) {
   const auto same_text = vocab.find(token.content);
   const bool in_vocabulary = same_text != vocab.end();
-  if (token.content.empty() || (same_id != entries.end()) != in_vocabulary ||
+  if (token.content.empty() || used_ids[token.id] != in_vocabulary ||
       (in_vocabulary && *same_text != token.id)) {
     return fail(ErrorKind::invalid_input,
                 where + " has an id or content that model.vocab uses for something else");
@@ -166,8 +165,8 @@ Result<void> read_added_tokens(const json& document, const std::string& name, To
   if (root.optional("added_tokens") == nullptr) return {};
   const json* list = root.array("added_tokens");
   if (list == nullptr) return tl::unexpected(*root.error());
-  std::unordered_map<TokenId, const VocabularyEntry*> entries;
-  for (const VocabularyEntry& entry : out.vocabulary) entries.emplace(entry.id, &entry);
+  std::vector<bool> used_ids(kIdLimit);
+  for (const VocabularyEntry& entry : out.vocabulary) used_ids[entry.id] = true;
   std::unordered_set<TokenId> ids;
   std::unordered_set<std::string> contents;
   for (std::size_t i = 0; i < list->size(); ++i) {
@@ -185,7 +184,7 @@ Result<void> read_added_tokens(const json& document, const std::string& name, To
     if (!contents.insert(token.content).second) fields.complain("content", "is there twice");
     if (fields.error()) return tl::unexpected(*fields.error());
     const std::string where = root.path("added_tokens") + "[" + std::to_string(i) + "]";
-    if (auto good = check_added_token(token, where, entries, document["model"]["vocab"]); !good) {
+    if (auto good = check_added_token(token, where, used_ids, document["model"]["vocab"]); !good) {
       return good;
     }
     out.added_tokens.push_back(std::move(token));

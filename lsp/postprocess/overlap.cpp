@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <vector>
 
+#include "lsp/syntax/source_tokens.h"
+
 namespace caretd::lsp {
 namespace {
 
@@ -43,9 +45,19 @@ std::vector<std::string_view> lines_of(std::string_view text) {
   return lines;
 }
 
-// Whether the lines from `first` on, blank ones left out, are the document's next lines.
+// Whether the lines from `first` on, blank ones left out, are the document's next lines. A line of
+// brackets alone says nothing: whether it repeats one is for match_closers() to tell. A closing
+// word is repeated where it is indented the same.
 bool are_next_lines(const std::vector<std::string_view>& lines, std::size_t first,
-                    const std::vector<std::string>& following) {
+                    const CompletionSite& site) {
+  const std::vector<std::string>& following = site.following;
+  if (std::ranges::none_of(lines[first], is_word_character)) return false;
+  if (following.empty()) return false;
+  const int width = site.indent.width;
+  if (contains(site.language->block_ends, trimmed(lines[first])) &&
+      indent_columns(lines[first], width) != indent_columns(following[0], width)) {
+    return false;
+  }
   std::size_t next = 0;
   for (std::size_t i = first; i < lines.size(); ++i) {
     const std::string_view line = trimmed(lines[i]);
@@ -65,7 +77,7 @@ void cut_lines_that_follow(std::string& completion, const CompletionSite& site) 
   const std::vector<std::string_view> lines = lines_of(completion);
   std::size_t end = lines[0].size();
   for (std::size_t i = 1; i < lines.size(); end += lines[i].size() + 1, ++i) {
-    if (trimmed(lines[i]).empty() || !are_next_lines(lines, i, site.following)) continue;
+    if (trimmed(lines[i]).empty() || !are_next_lines(lines, i, site)) continue;
     completion.resize(end);
     return;
   }

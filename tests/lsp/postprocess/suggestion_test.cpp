@@ -59,6 +59,7 @@ TEST_CASE("the next lines are not repeated") {
   CHECK(accepted("python", "def f():\n    ^\n    return total\n", "return total") == "-");
   CHECK(accepted("javascript", "f(() => {\n  ^\n});\n", "a();\n});") == "  a();");
   CHECK(accepted("ruby", "def f\n  ^\nend\n", "a\nend") == "  a");
+  CHECK(accepted("ruby", "def f\n  ^\nend\n", "if a\n    b\n  end") == "  if a\n    b\n  end");
 }
 
 TEST_CASE("the middle of a line gets what fits there") {

@@ -41,4 +41,8 @@ std::int64_t Checkpoint::bytes() const {
   return impl_->table.bytes();
 }
 
+void Checkpoint::release(std::span<const std::byte> bytes) const {
+  impl_->table.release(bytes);
+}
+
 }  // namespace caretd::engine

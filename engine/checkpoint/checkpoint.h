@@ -3,6 +3,7 @@
 
 #include <filesystem>
 #include <memory>
+#include <span>
 
 #include "engine/checkpoint/model_config.h"
 #include "engine/checkpoint/weights.h"
@@ -11,11 +12,13 @@
 namespace caretd::engine {
 
 /// An opened model folder. Owns the file mappings that every view in weights() points into.
-/// Immutable and thread-safe after open().
+/// Immutable and thread-safe after open(). The files must keep their size while they are mapped:
+/// touching bytes that somebody cut off raises SIGBUS, which no check at open() can prevent.
 class Checkpoint {
  public:
   /// Maps the files and validates every header, offset, shape and dtype against config.json.
-  /// The Error names file, tensor and reason. Does not read the weights themselves.
+  /// The Error names file, tensor and reason. Does not read the weights themselves (scales that are
+  /// not F32 and tensors that are not aligned to their element size are copied).
   [[nodiscard]] static Result<std::shared_ptr<const Checkpoint>> open(
       const std::filesystem::path& folder);
   ~Checkpoint();
@@ -27,6 +30,9 @@ class Checkpoint {
   [[nodiscard]] const ModelWeights& weights() const;
   /// Bytes of all tensors.
   [[nodiscard]] std::int64_t bytes() const;
+  /// Gives the memory of a view's bytes back to the system, for loaders that have copied them; they
+  /// are read from the file again when touched. Thread-safe.
+  void release(std::span<const std::byte> bytes) const;
 
  private:
   struct Impl;

@@ -27,8 +27,9 @@ class MappedFile {
   std::span<const std::byte> bytes_;
 };
 
-/// Tells the kernel that the whole pages inside `mapped` will not be read again soon, so that a
-/// pass over a checkpoint larger than memory does not push everything else out.
+/// Takes the whole pages inside `mapped`, which must lie in a MappedFile, out of the process's
+/// memory; they are read again when touched. A pass over a checkpoint larger than memory then does
+/// not push everything else out.
 void drop_pages(std::span<const std::byte> mapped);
 
 /// Reads a small text file (config.json, an index); refuses more than `limit` bytes.

@@ -208,6 +208,16 @@ Result<void> CheckpointFolder::write(size_t tensor, std::int64_t offset,
   return files_[place.shard].write(place.offset + offset, bytes);
 }
 
+Result<void> CheckpointFolder::take_along(const std::filesystem::path& file) {
+  const auto copy = folder_ / file.filename();
+  std::error_code error;
+  if (std::filesystem::exists(copy, error)) return {};
+  created_.push_back(copy);
+  std::filesystem::copy_file(file, copy, error);
+  if (error) return write_failure(copy, error.value());
+  return {};
+}
+
 Result<void> CheckpointFolder::finish(const std::string& config_json) {
   for (OutputFile& file : files_) {
     if (auto closed = file.close(); !closed) return closed;

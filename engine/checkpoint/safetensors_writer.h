@@ -82,6 +82,8 @@ class CheckpointFolder {
   /// Writes `bytes` at `offset` inside tensor number `tensor` of the plan. Thread-safe.
   [[nodiscard]] Result<void> write(size_t tensor, std::int64_t offset,
                                    std::span<const std::byte> bytes) const;
+  /// Copies a file from elsewhere (a tokenizer); one that is in the folder already stays.
+  [[nodiscard]] Result<void> take_along(const std::filesystem::path& file);
   /// Closes the shards, then writes index and config.json, which make the folder a model.
   [[nodiscard]] Result<void> finish(const std::string& config_json);
 

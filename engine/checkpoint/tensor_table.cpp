@@ -1,6 +1,7 @@
 #include "engine/checkpoint/tensor_table.h"
 
 #include <algorithm>
+#include <functional>
 #include <set>
 #include <utility>
 
@@ -164,6 +165,17 @@ std::int64_t TensorTable::bytes() const {
   std::int64_t total = 0;
   for (const Tensor& tensor : tensors_) total += static_cast<std::int64_t>(tensor.data.size());
   return total;
+}
+
+void TensorTable::release(std::span<const std::byte> bytes) const {
+  const std::less_equal<const std::byte*> not_after;
+  for (const MappedFile& mapping : mappings_) {
+    const auto file = mapping.bytes();
+    if (not_after(file.data(), bytes.data()) &&
+        not_after(bytes.data() + bytes.size(), file.data() + file.size())) {
+      drop_pages(bytes);
+    }
+  }
 }
 
 }  // namespace caretd::engine

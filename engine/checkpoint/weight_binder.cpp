@@ -16,6 +16,8 @@ namespace caretd::engine {
 namespace {
 
 constexpr std::string_view kHeadName = "lm_head.weight";
+constexpr const char* kBlockScaleSuffix = "_scale_inv";  // after "X.weight"
+constexpr const char* kTensorScaleSuffix = "_scale";
 
 std::string shape_text(const std::vector<std::int64_t>& shape) {
   std::string text = "[";
@@ -47,24 +49,36 @@ class Binder {
     bound_.tied_embeddings = config_.tied_embeddings;
   }
 
-  Result<BoundWeights> run() {
+  /// Binds every weight; stops looking after `limit` faults.
+  void run(size_t limit) {
     for (const WeightSlot& slot : weight_slots(config_, bound_.weights)) {
       auto done =
           slot.matrix != nullptr ? bind(slot.spec, *slot.matrix) : bind(slot.spec, *slot.vector);
-      if (!done) return pass_on(std::move(done));
+      if (!note(std::move(done), limit)) return;
     }
-    if (auto done = check_leftovers(); !done) return pass_on(std::move(done));
+    for (const Tensor& tensor : table_.tensors()) {
+      if (!note(check_leftover(tensor), limit)) return;
+    }
     if (bound_.tied_embeddings) bound_.weights.head = bound_.weights.embedding;
-    return std::move(bound_);
   }
 
+  [[nodiscard]] std::vector<Error>& faults() { return faults_; }
+  [[nodiscard]] BoundWeights& bound() { return bound_; }
+
  private:
+  /// False when enough faults were found.
+  bool note(Result<void> done, size_t limit) {
+    if (!done) faults_.push_back(std::move(done).error());
+    return faults_.size() < limit;
+  }
+
   Result<const Tensor*> take(const TensorSpec& spec) {
     const Tensor* tensor = table_.find(spec.name);
     if (tensor == nullptr) {
       return fail(ErrorKind::not_found,
                   "tensor " + quote_name(spec.name) + " is missing; config.json asks for it.");
     }
+    use(*tensor);
     if (!tensor->dtype) {
       return bad_tensor(*tensor, "has the dtype " + tensor->dtype_name +
                                      ", which is none of BF16, F16, F32 and F8_E4M3");
@@ -73,8 +87,15 @@ class Binder {
       return bad_tensor(*tensor, "has the shape " + shape_text(tensor->shape) +
                                      " where config.json needs " + shape_text(spec.shape()));
     }
-    used_.insert(tensor->name);
     return tensor;
+  }
+
+  /// Notes that a tensor and its scales have a place in the model.
+  void use(const Tensor& tensor) {
+    used_.insert(tensor.name);
+    for (const char* suffix : {kBlockScaleSuffix, kTensorScaleSuffix}) {
+      if (const Tensor* scale = table_.find(tensor.name + suffix)) used_.insert(scale->name);
+    }
   }
 
   Result<void> bind(const TensorSpec& spec, VectorView& view) {
@@ -99,8 +120,8 @@ class Binder {
   }
 
   Result<void> bind_scales(const Tensor& tensor, MatrixView& view) {
-    const Tensor* block_wise = table_.find(tensor.name + "_scale_inv");
-    const Tensor* per_tensor = table_.find(tensor.name + "_scale");
+    const Tensor* block_wise = table_.find(tensor.name + kBlockScaleSuffix);
+    const Tensor* per_tensor = table_.find(tensor.name + kTensorScaleSuffix);
     const Tensor* scale = block_wise != nullptr ? block_wise : per_tensor;
     if (view.dtype != DType::f8_e4m3) {
       if (scale == nullptr) return {};
@@ -113,7 +134,6 @@ class Binder {
     if (block_wise != nullptr && per_tensor != nullptr) {
       return bad_tensor(tensor, "has both a weight_scale_inv and a weight_scale");
     }
-    used_.insert(scale->name);
     if (auto shaped = check_scale_shape(*scale, view); !shaped) return shaped;
     return bind_scale_values(*scale, view);
   }
@@ -173,25 +193,33 @@ class Binder {
     return bound_.copies.back().get();
   }
 
-  [[nodiscard]] Result<void> check_leftovers() const {
-    for (const Tensor& tensor : table_.tensors()) {
-      if (used_.contains(tensor.name)) continue;
-      if (may_be_ignored(tensor.name, bound_.tied_embeddings)) continue;
-      return bad_tensor(tensor, "is not part of the architecture that config.json describes");
-    }
-    return {};
+  [[nodiscard]] Result<void> check_leftover(const Tensor& tensor) const {
+    if (used_.contains(tensor.name)) return {};
+    if (may_be_ignored(tensor.name, bound_.tied_embeddings)) return {};
+    return bad_tensor(tensor, "is not part of the architecture that config.json describes");
   }
 
   ModelConfig config_;
   const TensorTable& table_;
   std::unordered_set<std::string_view> used_;  ///< names inside table_
   BoundWeights bound_;
+  std::vector<Error> faults_;
 };
 
 }  // namespace
 
 Result<BoundWeights> bind_weights(const ModelConfig& config, const TensorTable& table) {
-  return Binder(config, table).run();
+  Binder binder(config, table);
+  binder.run(1);
+  if (!binder.faults().empty()) return tl::unexpected(std::move(binder.faults().front()));
+  return std::move(binder.bound());
+}
+
+std::vector<Error> find_weight_faults(const ModelConfig& config, const TensorTable& table,
+                                      size_t limit) {
+  Binder binder(config, table);
+  binder.run(limit);
+  return std::move(binder.faults());
 }
 
 }  // namespace caretd::engine

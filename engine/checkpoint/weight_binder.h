@@ -26,4 +26,8 @@ struct BoundWeights {
 [[nodiscard]] Result<BoundWeights> bind_weights(const ModelConfig& config,
                                                 const TensorTable& table);
 
+/// Everything that bind_weights() would refuse, up to `limit` faults.
+[[nodiscard]] std::vector<Error> find_weight_faults(const ModelConfig& config,
+                                                    const TensorTable& table, size_t limit = 100);
+
 }  // namespace caretd::engine

@@ -1,111 +1,25 @@
 // A model folder that is wrong in one place: Checkpoint::open() must say which file, which tensor
 // and why.
-#include <fstream>
-#include <iterator>
-
-#include <nlohmann/json.hpp>
-
-#include "engine/checkpoint/checkpoint.h"
-#include "engine/checkpoint/checkpoint_writer.h"
-#include "engine/checkpoint/safetensors.h"
-#include "engine/checkpoint/shapes.h"
-#include "tests/engine/checkpoint/safetensors_builder.h"
-#include "tests/helpers/catch.h"
-#include "tests/helpers/temporary_folder.h"
+#include "tests/engine/checkpoint/written_model.h"
 
 using namespace caretd;
 using namespace caretd::engine;
+using caretd::test::read_file;
 using caretd::test::TemporaryFolder;
-using caretd::test::with_length;
 using caretd::test::write_file;
+using caretd::test::WrittenModel;
 using nlohmann::json;
 
 namespace {
 
-std::string read_file(const std::filesystem::path& path) {
-  std::ifstream file(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(file), {}};
-}
-
 constexpr const char* kQ = "model.layers.1.self_attn.q_proj.weight";
-
-/// A written checkpoint of one small shape, to be broken.
-class Model {
- public:
-  explicit Model(WeightFormat format = WeightFormat::bf16, std::int64_t shard_bytes = 1LL << 40,
-                 const char* shape = "small") {
-    REQUIRE(write_checkpoint(path(), *shape_by_name(shape),
-                             {.format = format, .shard_bytes = shard_bytes}));
-  }
-  [[nodiscard]] const std::filesystem::path& path() const { return folder_.path(); }
-
-  /// Lets `edit` change the parsed header and the data of one file.
-  template <typename Edit>
-  void edit_tensors(const Edit& edit, const std::string& file = "model.safetensors") {
-    const std::string whole = read_file(path() / file);
-    const auto sections = split_safetensors(std::as_bytes(std::span(whole)));
-    json header = json::parse(sections->header);
-    std::string data(reinterpret_cast<const char*>(sections->data.data()), sections->data.size());
-    edit(header, data);
-    write_file(path() / file, with_length(header.dump()) + data);
-  }
-  /// Appends a tensor of `bytes` to the only file.
-  void append(const std::string& name, const std::string& dtype,
-              const std::vector<std::int64_t>& shape, const std::string& bytes) {
-    edit_tensors([&](json& header, std::string& data) {
-      header[name] = {{"dtype", dtype},
-                      {"shape", shape},
-                      {"data_offsets", {data.size(), data.size() + bytes.size()}}};
-      data += bytes;
-    });
-  }
-  /// Renames a tensor and so makes the old name disappear.
-  void rename(const std::string& from, const std::string& to) {
-    edit_tensors([&](json& header, std::string&) {
-      header[to] = header.at(from);
-      header.erase(from);
-    });
-  }
-  template <typename Edit>
-  void edit_json(const std::string& file, const Edit& edit) {
-    json document = json::parse(read_file(path() / file));
-    edit(document);
-    write_file(path() / file, document.dump());
-  }
-
-  /// Name of the shard with this number, counted from 1.
-  [[nodiscard]] std::string shard(int number) const {
-    const std::string start = "model-0000" + std::to_string(number) + "-of-";
-    for (const auto& entry : std::filesystem::directory_iterator(path())) {
-      const std::string name = entry.path().filename();
-      if (name.starts_with(start)) return name;
-    }
-    FAIL("the model has no shard " << number);
-    return {};
-  }
-
-  /// What open() says, with the folder's changing name taken out; "opens" where it opens.
-  [[nodiscard]] std::string message() const {
-    const auto opened = Checkpoint::open(path());
-    if (opened) return "opens";
-    std::string text = opened.error().message;
-    const std::string folder = path().string();
-    for (size_t at = text.find(folder); at != std::string::npos; at = text.find(folder)) {
-      text.replace(at, folder.size(), "DIR");
-    }
-    return text;
-  }
-
- private:
-  TemporaryFolder folder_;
-};
 
 }  // namespace
 
 TEST_CASE("a folder without a model says what is missing") {
   const TemporaryFolder folder;
   CHECK(Checkpoint::open(folder.path() / "absent").error().kind == ErrorKind::not_found);
-  const Model model;
+  const WrittenModel model;
   std::filesystem::remove(model.path() / "model.safetensors");
   CHECK(model.message() ==
         "DIR: has neither model.safetensors nor model.safetensors.index.json; caretd reads models "
@@ -113,14 +27,14 @@ TEST_CASE("a folder without a model says what is missing") {
 }
 
 TEST_CASE("a file that is no regular file is refused without waiting for it") {
-  const Model model;
+  const WrittenModel model;
   std::filesystem::remove(model.path() / "model.safetensors");
   std::filesystem::create_directory(model.path() / "model.safetensors");
   CHECK(model.message() == "DIR/model.safetensors: is not a regular file.");
 }
 
 TEST_CASE("truncation anywhere is noticed at open") {
-  const Model model;
+  const WrittenModel model;
   const std::string whole = read_file(model.path() / "model.safetensors");
   const std::vector<size_t> sizes{0, 7, 8, 100, whole.size() / 2, whole.size() - 1};
   for (const size_t size : sizes) {
@@ -133,25 +47,25 @@ TEST_CASE("truncation anywhere is noticed at open") {
 }
 
 TEST_CASE("a missing, misnamed or superfluous tensor is named") {
-  Model missing;
+  WrittenModel missing;
   missing.rename(kQ, "model.layers.1.self_attn.q_projection.weight");
   CHECK(missing.message() ==
         "DIR: tensor \"model.layers.1.self_attn.q_proj.weight\" is missing; config.json asks for "
         "it.");
 
-  Model bias;
+  WrittenModel bias;
   bias.append("model.layers.1.self_attn.o_proj.bias", "BF16", {1}, "ab");
   CHECK(bias.message() ==
         "DIR: model.safetensors: tensor \"model.layers.1.self_attn.o_proj.bias\" is not part of "
         "the architecture that config.json describes.");
 
-  Model fewer_layers;
+  WrittenModel fewer_layers;
   fewer_layers.edit_json("config.json", [](json& config) { config["num_hidden_layers"] = 2; });
   CHECK(fewer_layers.message().find("model.layers.2.") != std::string::npos);
 }
 
 TEST_CASE("a shape that contradicts the config is named with both shapes") {
-  Model model;
+  WrittenModel model;
   model.edit_json("config.json", [](json& config) {
     config["num_attention_heads"] = 5;
     config["num_key_value_heads"] = 5;
@@ -162,13 +76,13 @@ TEST_CASE("a shape that contradicts the config is named with both shapes") {
 }
 
 TEST_CASE("a dtype that weights may not have is named") {
-  Model integer;
+  WrittenModel integer;
   integer.edit_tensors([](json& header, std::string&) { header[kQ]["dtype"] = "I16"; });
   CHECK(integer.message() ==
         std::string("DIR: model.safetensors: tensor \"") + kQ +
             "\" has the dtype I16, which is none of BF16, F16, F32 and F8_E4M3.");
 
-  Model norm;
+  WrittenModel norm;
   norm.edit_tensors(
       [](json& header, std::string&) { header["model.norm.weight"]["dtype"] = "F8_E5M2"; });
   CHECK(norm.message().find("tensor \"model.norm.weight\" has 640 bytes") != std::string::npos);
@@ -177,7 +91,7 @@ TEST_CASE("a dtype that weights may not have is named") {
 TEST_CASE("FP8 weights need scales that fit") {
   const std::string scale = std::string(kQ) + "_scale_inv";
 
-  Model without;
+  WrittenModel without;
   without.edit_tensors([](json& header, std::string& data) {
     // The same bytes as FP8 need two values each: halve the claim and fill the hole.
     auto& entry = header[kQ];
@@ -194,58 +108,59 @@ TEST_CASE("FP8 weights need scales that fit") {
                                  "\" is F8_E4M3 but has neither a weight_scale_inv nor a "
                                  "weight_scale.");
 
-  Model wrong_shape(WeightFormat::fp8_block);  // 384 x 320: 3 x 3 blocks, the last column ragged
+  WrittenModel wrong_shape(
+      WeightFormat::fp8_block);  // 384 x 320: 3 x 3 blocks, the last column ragged
   wrong_shape.edit_tensors([&](json& header, std::string&) { header[scale]["shape"] = {9, 1}; });
   CHECK(wrong_shape.message() == "DIR: model.safetensors: tensor \"" + scale +
                                      "\" has the shape [9, 1] where blocks of 128 x 128 need "
                                      "[3, 3].");
 
-  Model other_block(WeightFormat::fp8_block);
+  WrittenModel other_block(WeightFormat::fp8_block);
   other_block.edit_json("config.json", [](json& config) {
     config["quantization_config"]["weight_block_size"] = {64, 128};
   });
   CHECK(other_block.message().find("where blocks of 64 x 128 need") != std::string::npos);
 
-  Model unannounced(WeightFormat::fp8_block);
+  WrittenModel unannounced(WeightFormat::fp8_block);
   unannounced.edit_json("config.json", [](json& config) { config.erase("quantization_config"); });
   CHECK(unannounced.message().find("announces no weight_block_size") != std::string::npos);
 
-  Model both(WeightFormat::fp8_block);
+  WrittenModel both(WeightFormat::fp8_block);
   both.append(std::string(kQ) + "_scale", "F32", {}, "1234");
   CHECK(both.message().find("has both a weight_scale_inv and a weight_scale") != std::string::npos);
 
-  Model scaled_bf16;
+  WrittenModel scaled_bf16;
   scaled_bf16.append(std::string(kQ) + "_scale", "F32", {}, "1234");
   CHECK(scaled_bf16.message().find("scales a weight that is BF16") != std::string::npos);
 
-  Model bad_type(WeightFormat::fp8_tensor);
+  WrittenModel bad_type(WeightFormat::fp8_tensor);
   bad_type.edit_tensors(
       [](json& header, std::string&) { header[std::string(kQ) + "_scale"]["dtype"] = "I32"; });
   CHECK(bad_type.message().find("has the dtype I32 where F32 is expected") != std::string::npos);
 }
 
 TEST_CASE("tensors that inference does not read are ignored") {
-  Model model(WeightFormat::fp8_tensor);
+  WrittenModel model(WeightFormat::fp8_tensor);
   model.append("model.layers.1.self_attn.q_proj.input_scale", "F32", {}, "1234");
   model.append("model.layers.1.self_attn.rotary_emb.inv_freq", "F32", {1}, "1234");
   CHECK(model.message() == "opens");
 }
 
 TEST_CASE("the head is tied when it is absent or the config says so") {
-  Model said;
+  WrittenModel said;
   said.edit_json("config.json", [](json& config) { config["tie_word_embeddings"] = true; });
   const auto tied = Checkpoint::open(said.path());
   REQUIRE(tied);
   CHECK((*tied)->config().tied_embeddings);
   CHECK((*tied)->weights().head.data == (*tied)->weights().embedding.data);
 
-  Model absent(WeightFormat::bf16, 1LL << 40, "small-tied");
+  WrittenModel absent(WeightFormat::bf16, 1LL << 40, "small-tied");
   absent.edit_json("config.json", [](json& config) { config["tie_word_embeddings"] = false; });
   const auto without_head = Checkpoint::open(absent.path());
   REQUIRE(without_head);
   CHECK((*without_head)->config().tied_embeddings);
 
-  const Model untied;
+  const WrittenModel untied;
   const auto with_head = Checkpoint::open(untied.path());
   REQUIRE(with_head);
   CHECK_FALSE((*with_head)->config().tied_embeddings);
@@ -253,7 +168,7 @@ TEST_CASE("the head is tied when it is absent or the config says so") {
 }
 
 TEST_CASE("scales in BF16 and tensors off their alignment are read all the same") {
-  Model model(WeightFormat::fp8_tensor);
+  WrittenModel model(WeightFormat::fp8_tensor);
   const std::string scale = std::string(kQ) + "_scale";
   float expected = 0.0F;
   {
@@ -279,8 +194,8 @@ TEST_CASE("scales in BF16 and tensors off their alignment are read all the same"
 }
 
 TEST_CASE("a whole file of misaligned tensors reads the same values") {
-  const Model aligned;
-  Model shifted;
+  const WrittenModel aligned;
+  WrittenModel shifted;
   shifted.edit_tensors([](json& header, std::string& data) {
     for (auto& [name, entry] : header.items()) {
       if (name == "__metadata__") continue;
@@ -300,11 +215,11 @@ TEST_CASE("a whole file of misaligned tensors reads the same values") {
 }
 
 TEST_CASE("an index that lies is refused") {
-  const auto sharded = [] { return Model(WeightFormat::bf16, 1 << 20); };
+  const auto sharded = [] { return WrittenModel(WeightFormat::bf16, 1 << 20); };
   constexpr const char* kIndex = "model.safetensors.index.json";
 
   {
-    const Model model = sharded();
+    const WrittenModel model = sharded();
     REQUIRE(model.message() == "opens");
     const std::string shard = model.shard(2);
     std::filesystem::remove(model.path() / shard);
@@ -312,31 +227,31 @@ TEST_CASE("an index that lies is refused") {
   }
   for (const char* path :
        {"../model.safetensors", "/etc/passwd", "a/b.safetensors", "..", "", "..\\x"}) {
-    Model model = sharded();
+    WrittenModel model = sharded();
     model.edit_json(kIndex, [&](json& index) { index["weight_map"][kQ] = path; });
     INFO(path);
     CHECK(model.message().find("which is not the name of a file in the model folder") !=
           std::string::npos);
   }
   {
-    Model model = sharded();
+    WrittenModel model = sharded();
     const std::string shard = model.shard(2);
     model.edit_json(kIndex, [&](json& index) { index["weight_map"]["ghost"] = shard; });
     CHECK(model.message() ==
           "DIR/" + shard + ": tensor \"ghost\" is missing although the index lists it here.");
   }
   {
-    Model model = sharded();
+    WrittenModel model = sharded();
     model.edit_json(kIndex, [](json& index) { index["weight_map"].erase(kQ); });
     CHECK(model.message().find("is here but the index does not say so") != std::string::npos);
   }
   {
-    Model model = sharded();
+    WrittenModel model = sharded();
     model.edit_json(kIndex, [](json& index) { index["weight_map"] = json::array(); });
     CHECK(model.message().find("has no weight_map") != std::string::npos);
   }
   {
-    const Model model = sharded();
+    const WrittenModel model = sharded();
     write_file(model.path() / kIndex, R"({"weight_map": {"a": "x", "a": "y"}})");
     CHECK(model.message() == std::string("DIR/") + kIndex + ": has the key \"a\" twice.");
     write_file(model.path() / kIndex, "{");
@@ -345,14 +260,14 @@ TEST_CASE("an index that lies is refused") {
 }
 
 TEST_CASE("a tensor in two shards is refused") {
-  const Model model(WeightFormat::bf16, 1 << 20);
+  const WrittenModel model(WeightFormat::bf16, 1 << 20);
   // Both shards hold the tensor; the index can only name one of them.
   write_file(model.path() / model.shard(1), read_file(model.path() / model.shard(2)));
   CHECK(model.message().find("is here but the index does not say so") != std::string::npos);
 }
 
 TEST_CASE("shards behind symbolic links open, as in a model hub's cache") {
-  const Model model;
+  const WrittenModel model;
   const TemporaryFolder cache;
   for (const char* name : {"config.json", "model.safetensors"}) {
     std::filesystem::create_symlink(model.path() / name, cache.path() / name);

@@ -1,15 +1,10 @@
 #include "engine/checkpoint/checkpoint_writer.h"
 
 #include <cmath>
-#include <fstream>
-#include <iterator>
 #include <map>
 
-#include "engine/checkpoint/checkpoint.h"
-#include "engine/checkpoint/shapes.h"
 #include "engine/checkpoint/weight_layout.h"
-#include "tests/helpers/catch.h"
-#include "tests/helpers/temporary_folder.h"
+#include "tests/engine/checkpoint/written_model.h"
 
 using namespace caretd;
 using namespace caretd::engine;
@@ -37,15 +32,10 @@ Moments moments_of(const MatrixView& matrix) {
   return {sum / count, std::sqrt(squares / count - sum / count * sum / count)};
 }
 
-std::string read_file(const std::filesystem::path& path) {
-  std::ifstream file(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(file), {}};
-}
-
 std::map<std::string, std::string> read_folder(const std::filesystem::path& folder) {
   std::map<std::string, std::string> files;
   for (const auto& entry : std::filesystem::directory_iterator(folder)) {
-    files[entry.path().filename()] = read_file(entry.path());
+    files[entry.path().filename()] = test::read_file(entry.path());
   }
   return files;
 }

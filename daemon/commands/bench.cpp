@@ -1,64 +1,66 @@
 // `caretd bench`: prompt and decode speed of a model on this machine.
-#include "daemon/bench.h"
+
+#include "engine/bench/bench.h"
 
 #include <iostream>
 #include <memory>
-#include <thread>
 
 #include <nlohmann/json.hpp>
 #include <spdlog/fmt/fmt.h>
 
 #include "daemon/commands/commands.h"
-#include "daemon/loaded_engine.h"
+#include "daemon/model_loading.h"
 #include "daemon/progress.h"
-#include "daemon/wiring.h"
+#include "engine/bench/memory_bandwidth.h"
 
 namespace caretd::daemon {
 
 namespace {
 
+constexpr auto kBandwidthTime = std::chrono::seconds(1);
+
 struct BenchOptions {
-  int repeats = 3;
+  int repeats = 5;
   bool json = false;
 };
 
 struct Figures {
   engine::RunnerInfo runner;
-  BenchResult speed;
+  engine::BenchPlan plan;
+  engine::BenchReport speed;
   double load_ms = 0;
   double bandwidth = 0;  ///< bytes/s that the CPU reads; 0 where the model is not on the CPU
 };
 
-/// Bytes a second that decoding reads from the weights.
-double weight_traffic(const Figures& figures, const DecodePoint& point) {
-  return static_cast<double>(figures.runner.weight_bytes_per_token) * point.tokens_per_second;
-}
-
 void print(const Figures& figures) {
-  const auto& speed = figures.speed;
-  std::cout << fmt::format("{}, {}, {:.1f} MB of weights, loaded in {:.0f} ms\n",
-                           figures.runner.device, figures.runner.weight_format,
-                           static_cast<double>(figures.runner.weight_bytes) / 1e6, figures.load_ms);
-  std::cout << fmt::format("prompt of {} tokens      {:8.0f} tok/s\n", speed.prompt_tokens,
+  const auto& [runner, plan, speed, load_ms, bandwidth] = figures;
+  std::cout << fmt::format("{}, {}, {:.1f} MB of weights, loaded in {:.0f} ms\n", runner.device,
+                           runner.weight_format, static_cast<double>(runner.weight_bytes) / 1e6,
+                           load_ms);
+  std::cout << fmt::format("prompt of {} tokens: {:.0f} tok/s\n", plan.prompt_tokens,
                            speed.prompt_tokens_per_second);
-  for (const DecodePoint& point : speed.decode) {
-    std::cout << fmt::format("decode at context {:<5}   {:8.0f} tok/s  {:6.1f} GB/s of weights\n",
-                             point.context, point.tokens_per_second,
-                             weight_traffic(figures, point) / 1e9);
+  for (const engine::DecodeSpeed& decode : speed.decode) {
+    std::cout << fmt::format("decode at context {}: {:.0f} tok/s, {:.1f} MB a token, {:.1f} GB/s",
+                             decode.context, decode.tokens_per_second,
+                             static_cast<double>(decode.bytes_per_token) / 1e6,
+                             decode.bytes_per_second() / 1e9);
+    if (bandwidth > 0) {
+      std::cout << fmt::format(" ({:.0f} % of memory)",
+                               100 * decode.bytes_per_second() / bandwidth);
+    }
+    std::cout << '\n';
   }
-  if (speed.append_context > 0) {
-    std::cout << fmt::format("3 tokens onto {} and 8 decoded {:.1f} ms\n", speed.append_context,
-                             to_milliseconds(speed.append_and_decode));
+  if (speed.keystroke > Duration::zero()) {
+    std::cout << fmt::format("{} tokens appended to {} and {} decoded: {:.1f} ms\n",
+                             plan.appended_tokens, plan.cached_tokens, plan.answered_tokens,
+                             to_milliseconds(speed.keystroke));
   }
-  std::cout << fmt::format("weights read per token     {:8.2f} MB\n",
-                           static_cast<double>(figures.runner.weight_bytes_per_token) / 1e6);
-  if (figures.bandwidth > 0) {
-    std::cout << fmt::format(
-        "memory read bandwidth      {:8.1f} GB/s ({:.0f} tok/s if every "
-        "weight came from memory)\n",
-        figures.bandwidth / 1e9,
-        figures.bandwidth / static_cast<double>(figures.runner.weight_bytes_per_token));
+  if (speed.together_tokens_per_second > 0) {
+    std::cout << fmt::format("{} sequences together at context {}: {:.0f} tok/s\n", plan.sequences,
+                             plan.sequence_context, speed.together_tokens_per_second);
   }
+  if (bandwidth > 0)
+    std::cout << fmt::format("memory read bandwidth: {:.1f} GB/s\n", bandwidth / 1e9);
 }
 
 void print_json(const Figures& figures) {
@@ -66,16 +68,17 @@ void print_json(const Figures& figures) {
       {"device", figures.runner.device},
       {"weightFormat", figures.runner.weight_format},
       {"weightBytes", figures.runner.weight_bytes},
-      {"weightBytesPerToken", figures.runner.weight_bytes_per_token},
       {"loadMs", figures.load_ms},
-      {"promptTokens", figures.speed.prompt_tokens},
+      {"promptTokens", figures.plan.prompt_tokens},
       {"promptTokensPerSecond", figures.speed.prompt_tokens_per_second},
-      {"appendThreeDecodeEightMs", to_milliseconds(figures.speed.append_and_decode)},
+      {"keystrokeMs", to_milliseconds(figures.speed.keystroke)},
+      {"togetherTokensPerSecond", figures.speed.together_tokens_per_second},
       {"memoryBytesPerSecond", figures.bandwidth},
   };
-  for (const DecodePoint& point : figures.speed.decode) {
-    value["decode"].push_back(
-        {{"context", point.context}, {"tokensPerSecond", point.tokens_per_second}});
+  for (const engine::DecodeSpeed& decode : figures.speed.decode) {
+    value["decode"].push_back({{"context", decode.context},
+                               {"tokensPerSecond", decode.tokens_per_second},
+                               {"bytesPerToken", decode.bytes_per_token}});
   }
   std::cout << value.dump(2) << '\n';
 }
@@ -93,14 +96,15 @@ int bench(const CommandContext& context, const BenchOptions& options) {
   Figures figures;
   figures.load_ms = to_milliseconds(clock.now() - begin);
   figures.runner = model->runner->info();
-  auto speed = bench_runner(*model->runner, model->tokenizer->size(), model->config.context_tokens,
-                            options.repeats, clock);
+  figures.plan.repeats = options.repeats;
+  auto speed = engine::run_bench(*model->runner, figures.plan, model->tokenizer->size(), clock);
   if (!speed) return report_error(speed.error());
   figures.speed = *std::move(speed);
   if (figures.runner.device.starts_with("CPU")) {
-    const int cores = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
-    figures.bandwidth = measure_read_bandwidth(
-        settings.threads > 0 ? static_cast<int>(settings.threads) : cores, clock);
+    const auto bandwidth =
+        engine::measure_read_bandwidth(static_cast<int>(settings.threads), kBandwidthTime, clock);
+    if (!bandwidth) return report_error(bandwidth.error());
+    figures.bandwidth = *bandwidth;
   }
   options.json ? print_json(figures) : print(figures);
   return kSuccess;

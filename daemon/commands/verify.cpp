@@ -8,9 +8,8 @@
 #include <spdlog/fmt/fmt.h>
 
 #include "daemon/commands/commands.h"
-#include "daemon/loaded_engine.h"
+#include "daemon/model_loading.h"
 #include "daemon/progress.h"
-#include "daemon/wiring.h"
 #include "engine/verify/golden_file.h"
 
 namespace caretd::daemon {

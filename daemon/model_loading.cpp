@@ -1,0 +1,138 @@
+#include "daemon/model_loading.h"
+
+#include <algorithm>
+#include <utility>
+
+#include <spdlog/fmt/fmt.h>
+
+#include "engine/cpu_runner.h"
+
+namespace caretd::daemon {
+
+namespace {
+
+/// Activations, staging and graphs beside weights and KV pages.
+constexpr std::int64_t kWorkingBytes = 512LL << 20;
+
+double gibibytes(std::int64_t bytes) {
+  return static_cast<double>(bytes) / (1LL << 30);
+}
+
+/// The devices the settings name, in their order; the first one where they name none.
+Result<std::vector<engine::CudaDevice>> selected_devices(
+    const ModelSettings& settings, const std::vector<engine::CudaDevice>& all) {
+  std::vector<engine::CudaDevice> selected;
+  if (settings.gpus.empty() && !all.empty()) selected.push_back(all.front());
+  for (const std::int64_t ordinal : settings.gpus) {
+    const auto found = std::find_if(all.begin(), all.end(),
+                                    [&](const auto& device) { return device.ordinal == ordinal; });
+    if (found == all.end()) {
+      return fail(
+          ErrorKind::not_found,
+          fmt::format("model.gpus names GPU {}, but this machine has {}", ordinal, all.size()));
+    }
+    selected.push_back(*found);
+  }
+  if (selected.empty()) return fail(ErrorKind::unavailable, "no GPU was found");
+  return selected;
+}
+
+Result<DeviceChoice> fit_on(const std::vector<engine::CudaDevice>& devices,
+                            std::int64_t needed_bytes) {
+  const auto each = needed_bytes / static_cast<std::int64_t>(devices.size());
+  for (const engine::CudaDevice& device : devices) {
+    if (device.free_bytes < each) {
+      return fail(
+          ErrorKind::out_of_memory,
+          fmt::format("GPU {} ({}) has {:.1f} GiB free and the model needs {:.1f} GiB there",
+                      device.ordinal, device.name, gibibytes(device.free_bytes), gibibytes(each)));
+    }
+  }
+  return DeviceChoice{
+      true, fmt::format("running on GPU {} ({})", devices.front().ordinal, devices.front().name)};
+}
+
+Result<std::unique_ptr<engine::Runner>> make_runner(
+    const ModelSettings& settings, const InstallTree& install, const Logger& log,
+    const std::shared_ptr<const engine::Checkpoint>& checkpoint,
+    const engine::RunnerOptions& options, const engine::Progress& progress,
+    const std::stop_token& stop) {
+  const auto module = install.cuda_module();
+  const auto devices = settings.device == "cpu" ? Result<std::vector<engine::CudaDevice>>{}
+                                                : engine::list_cuda_devices(module);
+  auto choice = choose_device(settings, devices, device_bytes_needed(*checkpoint, settings));
+  if (!choice) return pass_on(std::move(choice));
+  log->info("{}", choice->reason);
+  if (!choice->cuda) return engine::make_cpu_runner(checkpoint, options, progress, stop);
+  auto runner = engine::make_cuda_runner(checkpoint, options, progress, stop, module);
+  if (runner || settings.device == "cuda") return runner;
+  log->warn("running on the CPU: {}", runner.error().message);
+  return engine::make_cpu_runner(checkpoint, options, progress, stop);
+}
+
+}  // namespace
+
+std::filesystem::path model_folder(const ModelSettings& settings, const InstallTree& install) {
+  return settings.path.empty() ? install.embedded_model() : std::filesystem::path(settings.path);
+}
+
+Result<DeviceChoice> choose_device(const ModelSettings& settings,
+                                   const Result<std::vector<engine::CudaDevice>>& devices,
+                                   std::int64_t needed_bytes) {
+  if (settings.device == "cpu") return DeviceChoice{false, "running on the CPU as configured"};
+  Result<DeviceChoice> choice = devices ? DeviceChoice{} : Result<DeviceChoice>{};
+  if (!devices) {
+    choice = fail(devices.error().kind, devices.error().message);
+  } else if (auto selected = selected_devices(settings, *devices)) {
+    choice = fit_on(*selected, needed_bytes);
+  } else {
+    choice = pass_on(std::move(selected));
+  }
+  if (choice || settings.device == "cuda") return choice;
+  return DeviceChoice{false, "running on the CPU: " + choice.error().message};
+}
+
+std::int64_t device_bytes_needed(const engine::Checkpoint& checkpoint,
+                                 const ModelSettings& settings) {
+  return checkpoint.bytes() + (settings.kv_mebibytes << 20) + kWorkingBytes;
+}
+
+engine::RunnerOptions runner_options(const ModelSettings& settings,
+                                     const engine::Tokenizer& tokenizer) {
+  engine::RunnerOptions options;
+  options.kv_bytes = settings.kv_mebibytes << 20;
+  options.host_kv_bytes = settings.host_kv_mebibytes << 20;
+  options.threads = static_cast<int>(settings.threads);
+  options.precise = settings.precise;
+  options.devices.assign(settings.gpus.begin(), settings.gpus.end());
+  options.real_vocab = tokenizer.size();
+  return options;
+}
+
+Result<engine::LoadedModel> load_model(const ModelSettings& settings, const InstallTree& install,
+                                       const Logger& log, const engine::Progress& progress,
+                                       std::stop_token stop) {
+  const auto folder = model_folder(settings, install);
+  auto tokenizer = engine::Tokenizer::load(folder);
+  if (!tokenizer) return pass_on(std::move(tokenizer));
+  auto checkpoint = engine::Checkpoint::open(folder);
+  if (!checkpoint) return pass_on(std::move(checkpoint));
+  const auto options = runner_options(settings, **tokenizer);
+  if ((*tokenizer)->size() > (*checkpoint)->config().vocab_size) {
+    return fail(
+        ErrorKind::invalid_input,
+        fmt::format("{}: tokenizer.json has {} tokens and config.json a vocabulary of {}; "
+                    "the two belong to different models",
+                    folder.string(), (*tokenizer)->size(), (*checkpoint)->config().vocab_size));
+  }
+  auto runner = make_runner(settings, install, log, *checkpoint, options, progress, stop);
+  if (!runner) return pass_on(std::move(runner));
+  engine::LoadedModel model;
+  model.runner = *std::move(runner);
+  model.tokenizer = *std::move(tokenizer);
+  model.config = (*checkpoint)->config();
+  model.name = folder.filename().string();
+  return model;
+}
+
+}  // namespace caretd::daemon

@@ -1,0 +1,56 @@
+#include "daemon/model_loading.h"
+#include "tests/helpers/catch.h"
+
+namespace caretd::daemon {
+namespace {
+
+constexpr std::int64_t kGibibyte = 1LL << 30;
+
+std::vector<engine::CudaDevice> one_gpu(std::int64_t free_gibibytes) {
+  engine::CudaDevice device;
+  device.name = "GPU";
+  device.free_bytes = free_gibibytes * kGibibyte;
+  return {device};
+}
+
+ModelSettings on(const char* device, std::vector<std::int64_t> gpus = {}) {
+  ModelSettings settings;
+  settings.device = device;
+  settings.gpus = std::move(gpus);
+  return settings;
+}
+
+TEST_CASE("auto takes a GPU that fits, else the CPU with the reason") {
+  const auto fits = choose_device(on("auto"), one_gpu(40), 32 * kGibibyte);
+  REQUIRE(fits.has_value());
+  CHECK(fits->cuda);
+
+  const auto small = choose_device(on("auto"), one_gpu(8), 32 * kGibibyte);
+  REQUIRE(small.has_value());
+  CHECK_FALSE(small->cuda);
+  CHECK(small->reason ==
+        "running on the CPU: GPU 0 (GPU) has 8.0 GiB free and the model needs 32.0 GiB there");
+
+  const auto none = choose_device(on("auto"), fail(ErrorKind::unavailable, "no driver"), kGibibyte);
+  REQUIRE(none.has_value());
+  CHECK(none->reason == "running on the CPU: no driver");
+}
+
+TEST_CASE("cuda insists, cpu does not ask") {
+  CHECK_FALSE(choose_device(on("cuda"), one_gpu(8), 32 * kGibibyte).has_value());
+  CHECK_FALSE(
+      choose_device(on("cuda"), fail(ErrorKind::unavailable, "no driver"), kGibibyte).has_value());
+  CHECK_FALSE(choose_device(on("cuda", {3}), one_gpu(80), kGibibyte).has_value());
+  CHECK_FALSE(choose_device(on("cpu"), one_gpu(80), kGibibyte)->cuda);
+}
+
+TEST_CASE("several GPUs share the model") {
+  auto gpus = one_gpu(20);
+  gpus.push_back(gpus.front());
+  gpus.back().ordinal = 1;
+  CHECK(choose_device(on("cuda", {0, 1}), gpus, 32 * kGibibyte).has_value());
+  CHECK_FALSE(choose_device(on("cuda", {1}), gpus, 32 * kGibibyte).has_value());
+}
+
+}  // namespace
+}  // namespace caretd::daemon

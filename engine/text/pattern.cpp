@@ -69,16 +69,16 @@ class Scanner final : public Pattern {
       while (at < text.size() && !may_start_[static_cast<unsigned char>(text[at])]) ++at;
       if (at == text.size()) return;
       const Utf8Char c = character(text, at);
-      const std::size_t body = body_start(text, at, c);
-      if (body == text.size() + 1) {
+      const auto body = body_start(text, at, c);
+      if (!body) {
         at += c.length;
         continue;
       }
-      std::size_t end = shape_.repeat ? run_end(text, body) : body + character(text, body).length;
-      const std::size_t next = end;
-      if (shape_.at_line_end) end = last_line_end(text, at, end);
-      if (end > at) matches.push_back({at, end});
-      at = next;
+      const std::size_t end =
+          shape_.repeat ? run_end(text, *body) : *body + character(text, *body).length;
+      const std::size_t match_end = shape_.at_line_end ? last_line_end(text, at, end) : end;
+      if (match_end > at) matches.push_back({at, match_end});
+      at = end;
     }
   }
 
@@ -88,14 +88,15 @@ class Scanner final : public Pattern {
     return byte < 0x80 ? Utf8Char{byte, 1} : decode_utf8(text, at);
   }
 
-  /// Where the body of a match that begins at `at` begins; text.size() + 1 if there is none.
-  [[nodiscard]] std::size_t body_start(std::string_view text, std::size_t at,
-                                       const Utf8Char& c) const {
-    if (shape_.lead && shape_.lead->contains(c.code) && at + c.length < text.size() &&
-        shape_.body.contains(character(text, at + c.length).code)) {
-      return at + c.length;
+  /// Where the body of a match that begins with `c` at `at` begins, if one does.
+  [[nodiscard]] std::optional<std::size_t> body_start(std::string_view text, std::size_t at,
+                                                      const Utf8Char& c) const {
+    const std::size_t next = at + c.length;
+    if (shape_.lead && shape_.lead->contains(c.code) && next < text.size() &&
+        shape_.body.contains(character(text, next).code)) {
+      return next;
     }
-    return shape_.body.contains(c.code) ? at : text.size() + 1;
+    return shape_.body.contains(c.code) ? std::optional(at) : std::nullopt;
   }
 
   [[nodiscard]] std::size_t run_end(std::string_view text, std::size_t at) const {

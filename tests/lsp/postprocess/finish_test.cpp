@@ -1,5 +1,5 @@
 // One test for each complaint that has its remedy here, and the steps of the pipeline.
-#include "lsp/postprocess/suggestion.h"
+#include "lsp/postprocess/finish.h"
 
 #include <string>
 #include <vector>
@@ -20,10 +20,10 @@ const std::vector<std::string> kControls = {"<｜fim▁hole｜>", "<｜fim▁end
 std::string accepted(std::string_view language_id, std::string_view source,
                      std::string_view generated) {
   const CompletionSite site = CompletionCase(language_id, source).site;
-  const auto suggestion = finish_suggestion(site, generated, kControls);
-  if (!suggestion) return "-";
-  REQUIRE(suggestion->replaced <= site.rest.size());
-  return std::string(site.typed()) + suggestion->text + site.rest.substr(suggestion->replaced);
+  const auto insertion = finish_completion(site, generated, kControls);
+  if (!insertion) return "-";
+  REQUIRE(insertion->replaced <= site.rest.size());
+  return std::string(site.typed()) + insertion->text + site.rest.substr(insertion->replaced);
 }
 
 }  // namespace

@@ -1,4 +1,4 @@
-#include "lsp/postprocess/suggestion.h"
+#include "lsp/postprocess/finish.h"
 
 #include <algorithm>
 
@@ -53,8 +53,8 @@ bool repeats_line_above(const CompletionSite& site, std::string_view text) {
 
 }  // namespace
 
-std::optional<Suggestion> finish_suggestion(const CompletionSite& site, std::string_view generated,
-                                            std::span<const std::string> control_texts) {
+std::optional<Insertion> finish_completion(const CompletionSite& site, std::string_view generated,
+                                           std::span<const std::string> control_texts) {
   std::string text = with_line_feeds(generated);
   for (const std::string& mark : control_texts) cut_at(text, mark);
   cut_at(text, kReplacementCharacter);
@@ -75,7 +75,7 @@ std::optional<Suggestion> finish_suggestion(const CompletionSite& site, std::str
   if (trimmed(text).empty() || text == site.rest.substr(0, replaced)) return std::nullopt;
   if (repeats_line_above(site, text)) return std::nullopt;
   if (site.crlf) text = with_crlf(text);
-  return Suggestion{std::move(text), replaced};
+  return Insertion{std::move(text), replaced};
 }
 
 bool may_ask_automatically(const CompletionSite& site) {

@@ -12,11 +12,11 @@
 namespace caretd::lsp {
 
 /// What is inserted at the hole, in place of `replaced` bytes behind it (on the hole's line).
-struct Suggestion {
+struct Insertion {
   std::string text;
   std::size_t replaced = 0;
 
-  friend bool operator==(const Suggestion&, const Suggestion&) = default;
+  friend bool operator==(const Insertion&, const Insertion&) = default;
 };
 
 /// Cuts what must not be shown (control tokens spelled out, broken characters, text the document
@@ -24,7 +24,7 @@ struct Suggestion {
 /// line ends, and balances closers against those behind the hole. Nothing where no text worth
 /// showing is left: white space, the line above again, what is there already. `control_texts` are
 /// the strings of the tokenizer's control tokens.
-[[nodiscard]] std::optional<Suggestion> finish_suggestion(
+[[nodiscard]] std::optional<Insertion> finish_completion(
     const CompletionSite& site, std::string_view generated,
     std::span<const std::string> control_texts);
 

@@ -1,0 +1,150 @@
+#include "lsp/context/related.h"
+
+#include <algorithm>
+
+namespace caretd::lsp {
+namespace {
+
+// Two edits belong to one region if so few bytes lie between them.
+constexpr std::size_t kSameRegion = 200;
+
+bool overlaps(const ShownStretch& shown, std::uint64_t document_id, std::size_t begin,
+              std::size_t end) {
+  return shown.document_id == document_id && begin < shown.end && end > shown.begin;
+}
+
+std::size_t line_end_with_terminator(const Text& text, std::size_t line) {
+  return line + 1 < text.line_count() ? text.line_start(line + 1) : text.size();
+}
+
+RelatedPiece make_piece(PieceKind kind, const OpenFile& file, std::size_t begin, std::size_t end,
+                        std::size_t max_lines) {
+  const Text& text = file.document->text;
+  const std::size_t first = text.line_of(begin);
+  const std::size_t last = std::min(text.line_of(end > begin ? end - 1 : end),
+                                    first + std::max<std::size_t>(max_lines, 1) - 1);
+  RelatedPiece piece;
+  piece.kind = kind;
+  piece.uri = file.document->uri;
+  piece.path = file.path;
+  piece.language = &find_language(file.document->language_id, file.document->uri);
+  piece.begin = text.line_start(first);
+  piece.end = line_end_with_terminator(text, last);
+  piece.text = file.tokens->text(piece.begin, piece.end);
+  if (!piece.text.empty() && piece.text.back() != '\n') piece.text += '\n';
+  return piece;
+}
+
+bool is_covered(const std::vector<RelatedPiece>& pieces, const RelatedPiece& piece) {
+  return std::ranges::any_of(pieces, [&](const RelatedPiece& other) {
+    return other.uri == piece.uri && other.begin < piece.end && piece.begin < other.end;
+  });
+}
+
+void add_definitions(std::vector<RelatedPiece>& pieces, std::span<const std::string> names,
+                     std::span<const OpenFile> files, DefinitionIndex& index,
+                     const ShownStretch& shown, const RelatedOptions& options) {
+  for (const std::string& name : names) {
+    for (const OpenFile& file : files) {
+      const auto definitions = index.of(file);
+      const auto found = std::ranges::find(*definitions, name, &Definition::name);
+      if (found == definitions->end()) continue;
+      if (overlaps(shown, file.document->id, found->begin, found->end)) break;
+      RelatedPiece piece =
+          make_piece(PieceKind::definition, file, found->begin, found->end, options.lines);
+      if (!is_covered(pieces, piece)) pieces.push_back(std::move(piece));
+      break;
+    }
+  }
+}
+
+void add_recent_edits(std::vector<RelatedPiece>& pieces, std::span<const OpenFile> files,
+                      const RecentEdits& edits, const ShownStretch& shown,
+                      const RelatedOptions& options) {
+  for (const RecentEdits::Region& region : edits.regions()) {
+    const auto file = std::ranges::find_if(
+        files, [&](const OpenFile& f) { return f.document->id == region.document_id; });
+    if (file == files.end() || region.end > file->document->text.size()) continue;
+    const Text& text = file->document->text;
+    // A line of context on either side.
+    const std::size_t line = text.line_of(region.begin);
+    const std::size_t begin = text.line_start(line > 0 ? line - 1 : 0);
+    const std::size_t last = std::min(text.line_of(region.end) + 1, text.line_count() - 1);
+    const std::size_t end = line_end_with_terminator(text, last);
+    if (overlaps(shown, region.document_id, begin, end)) continue;
+    RelatedPiece piece = make_piece(PieceKind::recent_edit, *file, begin, end, options.lines);
+    if (!is_covered(pieces, piece)) pieces.push_back(std::move(piece));
+  }
+}
+
+}  // namespace
+
+std::shared_ptr<const std::vector<Definition>> DefinitionIndex::of(const OpenFile& file) {
+  const Document& document = *file.document;
+  {
+    const std::lock_guard lock(mutex_);
+    const auto entry = entries_.find(document.id);
+    if (entry != entries_.end() && entry->second.revision == document.revision) {
+      return entry->second.definitions;
+    }
+  }
+  auto definitions = std::make_shared<std::vector<Definition>>();
+  if (file.tree) *definitions = finder_.definitions(*file.tree, document.text.view());
+  const std::lock_guard lock(mutex_);
+  entries_[document.id] = {document.revision, definitions};
+  return definitions;
+}
+
+void DefinitionIndex::forget(std::uint64_t document_id) {
+  const std::lock_guard lock(mutex_);
+  entries_.erase(document_id);
+}
+
+void RecentEdits::note(const Document& document) {
+  const std::lock_guard lock(mutex_);
+  for (const ByteEdit& edit : document.edits) {
+    for (Region& region : regions_) {
+      if (region.document_id != document.id || edit.start >= region.end) continue;
+      const std::size_t begin = std::min(region.begin, edit.start);
+      const std::size_t end = std::max(region.end, edit.old_end) - edit.old_end + edit.new_end;
+      if (edit.old_end <= region.begin) {
+        region.begin = region.begin - edit.old_end + edit.new_end;
+      } else {
+        region.begin = begin;
+      }
+      region.end = std::max(end, region.begin);
+    }
+    const bool near = !regions_.empty() && regions_.back().document_id == document.id &&
+                      edit.start <= regions_.back().end + kSameRegion &&
+                      edit.new_end + kSameRegion >= regions_.back().begin;
+    if (near) {
+      regions_.back().begin = std::min(regions_.back().begin, edit.start);
+      regions_.back().end = std::max(regions_.back().end, edit.new_end);
+    } else {
+      regions_.push_back({document.id, edit.start, edit.new_end});
+    }
+    if (regions_.size() > capacity_) regions_.pop_front();
+  }
+}
+
+void RecentEdits::forget(std::uint64_t document_id) {
+  const std::lock_guard lock(mutex_);
+  std::erase_if(regions_, [&](const Region& r) { return r.document_id == document_id; });
+}
+
+std::vector<RecentEdits::Region> RecentEdits::regions() const {
+  const std::lock_guard lock(mutex_);
+  return {regions_.rbegin(), regions_.rend()};
+}
+
+std::vector<RelatedPiece> find_related(std::span<const std::string> names,
+                                       std::span<const OpenFile> files, DefinitionIndex& index,
+                                       const RecentEdits& edits, const ShownStretch& shown,
+                                       const RelatedOptions& options) {
+  std::vector<RelatedPiece> pieces;
+  if (options.definitions) add_definitions(pieces, names, files, index, shown, options);
+  if (options.recent_edits) add_recent_edits(pieces, files, edits, shown, options);
+  return pieces;
+}
+
+}  // namespace caretd::lsp

@@ -1,0 +1,105 @@
+// Context from elsewhere, in front of the prompt: definitions of identifiers near the cursor and
+// regions edited a moment ago.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "lsp/context/prompt_parts.h"
+#include "lsp/documents/token_buffer.h"
+#include "lsp/syntax/definitions.h"
+
+namespace caretd::lsp {
+
+/// Switches and sizes.
+struct RelatedOptions {
+  bool definitions = true;
+  bool recent_edits = true;
+  double share = 0.25;     ///< of the prompt's budget, at most
+  std::size_t lines = 12;  ///< of one definition or region
+};
+
+/// A stretch of a document that may go in front of the prompt, secrets cut.
+struct RelatedPiece {
+  PieceKind kind = PieceKind::definition;
+  std::string uri;
+  std::string path;  ///< relative to the workspace, for the header
+  const Language* language = nullptr;
+  std::size_t begin = 0;
+  std::size_t end = 0;
+  std::string text;  ///< whole lines
+};
+
+/// One open document as the search sees it. Documents that match ignore rules are left out by the
+/// caller.
+struct OpenFile {
+  DocumentSnapshot document;
+  std::string path;
+  SyntaxTreePtr tree;  ///< may be null
+  TokenBufferPtr tokens;
+};
+
+/// Definitions of open documents, kept until a document changes. Thread-safe.
+class DefinitionIndex {
+ public:
+  explicit DefinitionIndex(DefinitionFinder& finder) : finder_(finder) {}
+
+  [[nodiscard]] std::shared_ptr<const std::vector<Definition>> of(const OpenFile& file);
+  void forget(std::uint64_t document_id);
+
+ private:
+  struct Entry {
+    std::uint64_t revision = 0;
+    std::shared_ptr<const std::vector<Definition>> definitions;
+  };
+
+  DefinitionFinder& finder_;
+  std::mutex mutex_;
+  std::map<std::uint64_t, Entry> entries_;
+};
+
+/// Regions edited lately, over all documents of a session; the oldest fall out. Thread-safe.
+class RecentEdits {
+ public:
+  explicit RecentEdits(std::size_t capacity = 32) : capacity_(capacity) {}
+
+  /// Notes what led to this revision. Edits near the last noted one extend it.
+  void note(const Document& document);
+  void forget(std::uint64_t document_id);
+
+  struct Region {
+    std::uint64_t document_id = 0;
+    std::size_t begin = 0;  ///< bytes of the document's newest noted revision
+    std::size_t end = 0;
+  };
+  /// The latest first.
+  [[nodiscard]] std::vector<Region> regions() const;
+
+ private:
+  const std::size_t capacity_;
+  mutable std::mutex mutex_;
+  std::deque<Region> regions_;  // the latest last
+};
+
+/// Bytes of the current document that the prompt shows anyway: nothing from there is related.
+struct ShownStretch {
+  std::uint64_t document_id = 0;
+  std::size_t begin = 0;
+  std::size_t end = 0;
+};
+
+/// What to put in front of the prompt, best first within its kind: definitions of the identifiers
+/// nearest to the hole (`names`), then recent edits.
+[[nodiscard]] std::vector<RelatedPiece> find_related(
+    std::span<const std::string> names, std::span<const OpenFile> files, DefinitionIndex& index,
+    const RecentEdits& edits, const ShownStretch& shown, const RelatedOptions& options);
+
+}  // namespace caretd::lsp

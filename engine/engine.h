@@ -44,7 +44,9 @@ struct TokenLogprob {
 struct TokenEvent {
   TokenId id = 0;
   float logprob = 0.0F;  ///< of this token, at temperature 1, before healing masked anything
-  float margin = 0.0F;   ///< logit of this token minus the best other allowed one; 0 or more if greedy
+  /// Logit of this token minus the best other allowed one: 0 or more if greedy, infinity where
+  /// nothing else was allowed.
+  float margin = 0.0F;
   /// Text that became complete with this token: valid UTF-8 (U+FFFD where the model emitted
   /// invalid bytes), never half a character, healed bytes already removed. May be empty.
   std::string_view text;
@@ -89,10 +91,12 @@ struct Generation {
   /// Everything generated, valid UTF-8, healed bytes removed. Its end may be in no TokenEvent: text
   /// that was held back because it could have become a stop string or a character.
   std::string text;
-  std::vector<TokenId> tokens;     ///< what `text` decodes from, healed bytes included
+  /// What `text` decodes from: healed bytes and the tokens of a matched stop string included, the
+  /// end-of-sentence token that ended it not.
+  std::vector<TokenId> tokens;
   std::vector<float> logprobs;     ///< one for each of `tokens`
   std::string matched_stop;        ///< the stop string that ended it, when reason is stop_string
-  /// Log-probability of prompt token i given those before it, i >= 1; empty unless asked for.
+  /// Entry i - 1: log-probability of prompt token i given those before it; empty unless asked for.
   std::vector<float> prompt_logprobs;
   Usage usage;
 };
@@ -169,6 +173,9 @@ struct EngineStatistics {
   std::int64_t kv_used_bytes = 0;
   std::int64_t kv_pinned_bytes = 0;
   Duration longest_step{};
+  /// Between the end of one forward pass and the start of the next while requests were running,
+  /// all steps together.
+  Duration host_time{};
 };
 
 /// Keeps a listener registered for as long as it lives. Movable. May be destroyed on any thread;

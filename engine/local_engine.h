@@ -19,12 +19,14 @@ struct LoadedModel {
   std::string name;
 };
 
-/// Opens and loads a model; called on the engine's thread, again after unload() and load().
+/// Opens and loads a model; called on a thread of its own, again after unload() and load(). The
+/// runner is then used and destroyed on the engine's thread. Should return soon, with any error,
+/// once a stop is requested.
 using ModelLoader = std::function<Result<LoadedModel>(const Progress&, std::stop_token)>;
 
 struct LocalEngineOptions {
-  int max_queued = 256;                          ///< requests waiting beyond the running ones
-  int max_running = 64;                          ///< sequences in one batch
+  int max_queued = 256;  ///< requests waiting beyond the running ones
+  int max_running = 64;  ///< sequences in one batch
   Duration keystroke_step = std::chrono::milliseconds(40);   ///< target of a prefill step that
                                                              ///< serves the most urgent class
   Duration background_step = std::chrono::milliseconds(10);  ///< and of one that does not

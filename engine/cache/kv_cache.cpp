@@ -22,6 +22,12 @@ int KvCache::cached_tokens(std::span<const TokenId> tokens) const {
   return tree_.match_length(tokens);
 }
 
+int KvCache::pages_to_run(std::span<const TokenId> tokens, int length) const {
+  const PrefixMatch match = tree_.match(tokens);
+  const auto in_use = std::ranges::count_if(match.full, [](auto* node) { return node->refs > 0; });
+  return pages_for(length) - static_cast<int>(in_use);
+}
+
 Result<void> KvCache::open(PageTable& table, std::span<const TokenId> tokens, CacheOwner owner) {
   assert(table.id_ == 0);
   table.id_ = ++tables_;

@@ -49,6 +49,10 @@ class KvCache {
   /// How many of these tokens open() would find now.
   [[nodiscard]] int cached_tokens(std::span<const TokenId> tokens) const;
 
+  /// How many of available_pages() a sequence takes that opens with `tokens` and grows to `length`
+  /// tokens.
+  [[nodiscard]] int pages_to_run(std::span<const TokenId> tokens, int length) const;
+
   /// Starts a sequence: references or copies the pages of the longest known beginning of `tokens`
   /// and pins the owner's path to it. Finds fewer tokens where there is no room for a copy; fails
   /// only when the runner does.

@@ -19,8 +19,8 @@ std::size_t maximal_subpart(std::string_view bytes) {
 
 }  // namespace
 
-std::string StreamingDetokenizer::push(TokenId id) {
-  held_ += tokenizer_.bytes(id);
+std::string StreamingDetokenizer::push(std::string_view bytes) {
+  held_ += bytes;
   std::string text;
   std::string_view rest = held_;
   while (true) {

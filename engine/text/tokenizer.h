@@ -79,7 +79,9 @@ class StreamingDetokenizer {
 
   /// Text that is complete with this token; bytes of an unfinished character are held back and
   /// bytes that can never become one are replaced by U+FFFD.
-  [[nodiscard]] std::string push(TokenId id);
+  [[nodiscard]] std::string push(TokenId id) { return push(tokenizer_.bytes(id)); }
+  /// The same for bytes that are only a part of a token (what healing leaves of it).
+  [[nodiscard]] std::string push(std::string_view bytes);
   /// What is still held back, replaced by U+FFFD if it is not a character.
   [[nodiscard]] std::string finish();
 

@@ -1,0 +1,65 @@
+// Who takes part in the next step, and with how many tokens.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <tuple>
+#include <vector>
+
+#include "engine/local_engine.h"
+#include "engine/runner.h"
+#include "engine/scheduler_queue.h"
+#include "engine/sequence.h"
+
+namespace caretd::engine {
+
+struct BatchEntry {
+  Sequence* sequence = nullptr;
+  int count = 0;  ///< of its pending tokens
+};
+
+/// Rules, in this order:
+/// - The most urgent class that is running takes part. Every now and then one step takes the others
+///   along, so that they are slowed down but never stopped.
+/// - Within a class decoding goes before prefill, then the session that is due.
+/// - Prefill is cut so that the step takes about as long as the options say: background_step where
+///   a keystroke may arrive during it, keystroke_step where it serves keystrokes or where no
+///   editor is active.
+class BatchPlanner {
+ public:
+  BatchPlanner(const LocalEngineOptions& options, const Runner& runner);
+
+  /// An editor is active: a keystroke request has arrived.
+  void keystroke_arrived(TimePoint now) { last_keystroke_ = now; }
+
+  /// `running` have pending tokens. The result is valid until the next call.
+  [[nodiscard]] std::span<const BatchEntry> plan(const Sequences& running, FairShares& shares,
+                                                 TimePoint now);
+
+ private:
+  struct Ranked {
+    std::tuple<Priority, bool, std::uint64_t, TimePoint, std::uint64_t> rank;
+    Sequence* sequence = nullptr;
+  };
+
+  void rank(const Sequences& running, FairShares& shares, Priority urgent, TimePoint now);
+  [[nodiscard]] int room_for(const Sequence& sequence, Priority urgent) const;
+  void add(Sequence& sequence, int room);
+  void note_classes_served(TimePoint now);
+
+  const LocalEngineOptions options_;
+  const Runner& runner_;
+  std::optional<TimePoint> last_keystroke_;
+  std::array<TimePoint, 3> last_served_{};  ///< by Priority: the latest step it was part of
+
+  // Reused from step to step.
+  std::vector<Ranked> ranked_;
+  std::vector<BatchEntry> entries_;
+  bool editor_active_ = false;
+  int tokens_ = 0;  ///< planned so far
+  int prefills_ = 0;
+};
+
+}  // namespace caretd::engine

@@ -11,9 +11,9 @@
 #include <utility>
 #include <variant>
 
-#include "engine/encode_prompt.h"
 #include "engine/scheduler.h"
 #include "engine/status_listeners.h"
+#include "engine/text/prompt.h"
 
 namespace caretd::engine {
 namespace {
@@ -175,7 +175,7 @@ void LocalEngine::submit(GenerationRequest request, std::shared_ptr<TokenSink> s
                   .prompt = std::nullopt,
                   .encoded_with = tokenizer()};
   if (arrival.encoded_with != nullptr) {
-    arrival.prompt = encode_prompt(arrival.submission.request.prompt, *arrival.encoded_with);
+    arrival.prompt = encode_prompt(*arrival.encoded_with, arrival.submission.request.prompt);
   }
   post([this, shared = std::make_shared<Arrival>(std::move(arrival))] {
     arrive(std::move(*shared));
@@ -311,7 +311,7 @@ void LocalEngine::arrive(Arrival arrival) {
 
 void LocalEngine::schedule(Arrival arrival) {
   if (!arrival.prompt || arrival.encoded_with != ready_->tokenizer) {
-    arrival.prompt = encode_prompt(arrival.submission.request.prompt, *ready_->tokenizer);
+    arrival.prompt = encode_prompt(*ready_->tokenizer, arrival.submission.request.prompt);
   }
   Result<std::vector<TokenId>>& prompt = *arrival.prompt;
   if (!prompt) {

@@ -53,10 +53,7 @@ int Scheduler::usable_context(const RunnerInfo& info, int context_tokens) {
 
 void Scheduler::submit(Submission submission, std::vector<TokenId> prompt) {
   const TimePoint now = clock_.now();
-  const int prompt_tokens = static_cast<int>(prompt.size());
-  if (const auto ending = reason_to_refuse(submission.request, prompt_tokens)) {
-    return refuse(submission, *ending, now);
-  }
+  if (const auto ending = reason_to_refuse(prompt)) return refuse(submission, *ending, now);
   if (submission.request.priority == Priority::keystroke) planner_.keystroke_arrived(now);
   std::unique_ptr<Sequence> refused = waiting_.push(std::make_unique<Sequence>(
       next_id_++, std::move(submission.request), std::move(prompt), std::move(submission.sink),
@@ -67,16 +64,25 @@ void Scheduler::submit(Submission submission, std::vector<TokenId> prompt) {
                                  " requests are waiting already; try again in a moment."));
 }
 
-std::optional<Ending> Scheduler::reason_to_refuse(const GenerationRequest& request,
-                                                  int prompt_tokens) const {
-  if (prompt_tokens <= context_tokens_) return std::nullopt;
-  if (request.cancel.stop_requested()) return Ending{FinishReason::cancelled, std::nullopt};
-  const std::string prompt = "The prompt has " + std::to_string(prompt_tokens) + " tokens; ";
-  if (prompt_tokens > model_context_) {
-    return failure(ErrorKind::invalid_input,
-                   prompt + "the model's context ends at " + std::to_string(model_context_) + ".");
+std::optional<Ending> Scheduler::reason_to_refuse(std::span<const TokenId> prompt) const {
+  if (prompt.empty()) {
+    return failure(ErrorKind::invalid_input, "The prompt is empty; give it at least one token.");
   }
-  return failure(ErrorKind::out_of_memory, prompt + "the KV cache has room for " +
+  const TokenId ids = tokenizer_->size();
+  const auto unknown =
+      std::ranges::find_if(prompt, [ids](TokenId id) { return id < 0 || id >= ids; });
+  if (unknown != prompt.end()) {
+    return failure(ErrorKind::invalid_input, "Token id " + std::to_string(*unknown) +
+                                                 " of the prompt does not exist; the model has " +
+                                                 std::to_string(ids) + " tokens.");
+  }
+  if (std::cmp_less_equal(prompt.size(), context_tokens_)) return std::nullopt;
+  const std::string size = "The prompt has " + std::to_string(prompt.size()) + " tokens; ";
+  if (std::cmp_greater(prompt.size(), model_context_)) {
+    return failure(ErrorKind::invalid_input,
+                   size + "the model's context ends at " + std::to_string(model_context_) + ".");
+  }
+  return failure(ErrorKind::out_of_memory, size + "the KV cache has room for " +
                                                std::to_string(context_tokens_) +
                                                "; raise its budget or shorten the prompt.");
 }

@@ -66,8 +66,7 @@ class Scheduler {
   [[nodiscard]] static int usable_context(const RunnerInfo& info, int context_tokens);
 
  private:
-  [[nodiscard]] std::optional<Ending> reason_to_refuse(const GenerationRequest& request,
-                                                       int prompt_tokens) const;
+  [[nodiscard]] std::optional<Ending> reason_to_refuse(std::span<const TokenId> prompt) const;
   void conclude(Sequence& sequence, const Ending& ending);
   void end(Sequence& sequence, const Ending& ending);
   void end_those_over(TimePoint now);

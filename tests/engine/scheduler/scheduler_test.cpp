@@ -344,3 +344,13 @@ TEST_CASE("statistics count what happened") {
   fixture.scheduler.clear_cache();
   CHECK(fixture.statistics().kv_used_bytes == 0);
 }
+
+TEST_CASE("prompts without tokens or with unknown ones are refused") {
+  SchedulerFixture fixture;
+  for (const std::vector<TokenId>& prompt :
+       {std::vector<TokenId>{}, {1, -1}, {1, tiny_tokenizer()->size()}}) {
+    const Generation refused = fixture.generate(prompt);
+    REQUIRE(refused.error);
+    CHECK(refused.error->kind == caretd::ErrorKind::invalid_input);
+  }
+}

@@ -14,8 +14,7 @@ namespace cpu = kernels::cpu;
 namespace {
 
 /// The addresses of rows of `width` floats, `stride` apart.
-void set_rows(std::vector<const float*>& rows, const std::vector<float>& values, int count,
-              int stride) {
+void set_rows(std::vector<const float*>& rows, const Floats& values, int count, int stride) {
   rows.resize(static_cast<std::size_t>(count));
   for (std::size_t i = 0; i < rows.size(); ++i) {
     rows[i] = values.data() + i * static_cast<std::size_t>(stride);
@@ -23,8 +22,8 @@ void set_rows(std::vector<const float*>& rows, const std::vector<float>& values,
 }
 
 /// The same for [T][heads][width], head-major: [heads][T].
-void set_head_rows(std::vector<const float*>& rows, const std::vector<float>& values, int tokens,
-                   int heads, int width) {
+void set_head_rows(std::vector<const float*>& rows, const Floats& values, int tokens, int heads,
+                   int width) {
   rows.clear();
   for (int head = 0; head < heads; ++head) {
     for (int token = 0; token < tokens; ++token) {
@@ -33,7 +32,7 @@ void set_head_rows(std::vector<const float*>& rows, const std::vector<float>& va
   }
 }
 
-void grow(std::vector<float>& values, std::size_t count) {
+void grow(Floats& values, std::size_t count) {
   if (values.size() < count) values.resize(count);
 }
 
@@ -98,7 +97,7 @@ void ForwardPass::attention(int index) {
 void ForwardPass::project_queries_and_keys(const PackedLayer& layer) {
   const int rows = static_cast<int>(tokens_.size());
   const auto job = [rows](const cpu::PackedWeights& weights, const float* const* inputs,
-                          std::vector<float>& to) {
+                          Floats& to) {
     return cpu::LinearJob{.weights = weights,
                           .inputs = inputs,
                           .rows = rows,
@@ -356,8 +355,7 @@ Result<std::span<const OutputRow>> ForwardPass::finish_rows() {
   return std::span<const OutputRow>(output_rows_);
 }
 
-void ForwardPass::normalize(const std::vector<float>& from, const std::vector<float>& weight,
-                            std::vector<float>& to) {
+void ForwardPass::normalize(const Floats& from, const std::vector<float>& weight, Floats& to) {
   const int width = static_cast<int>(weight.size());
   workers_.for_each_row(static_cast<int>(tokens_.size()), [&](int row) {
     kernels_.rms_norm(from.data() + at(row, width), weight.data(), width,

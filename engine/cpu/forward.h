@@ -53,8 +53,7 @@ class ForwardPass {
   void compute_logits(std::span<const TokenRun> batch);
   [[nodiscard]] Result<std::span<const OutputRow>> finish_rows();
 
-  void normalize(const std::vector<float>& from, const std::vector<float>& weight,
-                 std::vector<float>& to);
+  void normalize(const Floats& from, const std::vector<float>& weight, Floats& to);
   [[nodiscard]] std::size_t at(int row, int width) const {
     return static_cast<std::size_t>(row) * static_cast<std::size_t>(width);
   }
@@ -75,24 +74,24 @@ class ForwardPass {
   ExpertLists expert_lists_;
 
   // Activations. H heads; the widths are those of ModelConfig.
-  std::vector<float> x_;             ///< [T][hidden], the residual stream
-  std::vector<float> normed_;        ///< [T][hidden]
-  std::vector<float> cosines_;       ///< [T][qk_rope / 2]
-  std::vector<float> sines_;         ///< [T][qk_rope / 2]
-  std::vector<float> q_a_;           ///< [T][q_lora_rank]
-  std::vector<float> q_;             ///< [T][H][qk_nope + qk_rope]
-  std::vector<float> kv_a_;          ///< [T][kv_lora_rank + qk_rope]
-  std::vector<float> queries_;       ///< [T][H][kv_lora_rank + qk_rope], absorbed and scaled
-  std::vector<float> part_outputs_;  ///< [plan_.rows][kv_lora_rank]
-  std::vector<float> part_maxima_;   ///< [plan_.rows]
-  std::vector<float> part_sums_;     ///< [plan_.rows]
-  std::vector<float> latents_;       ///< [T][H][kv_lora_rank], the attention's output
-  std::vector<float> values_;        ///< [T][H][v_head_dim]
-  std::vector<float> router_;        ///< [T][routed_experts]
-  std::vector<float> gate_;          ///< [rows of the MLPs][their intermediate sizes]
-  std::vector<float> up_;            ///< as gate_
-  std::vector<float> expert_out_;    ///< [slots][hidden]
-  std::vector<float> logits_;        ///< [output rows][real_vocab]
+  Floats x_;             ///< [T][hidden], the residual stream
+  Floats normed_;        ///< [T][hidden]
+  Floats cosines_;       ///< [T][qk_rope / 2]
+  Floats sines_;         ///< [T][qk_rope / 2]
+  Floats q_a_;           ///< [T][q_lora_rank]
+  Floats q_;             ///< [T][H][qk_nope + qk_rope]
+  Floats kv_a_;          ///< [T][kv_lora_rank + qk_rope]
+  Floats queries_;       ///< [T][H][kv_lora_rank + qk_rope], absorbed and scaled
+  Floats part_outputs_;  ///< [plan_.rows][kv_lora_rank]
+  Floats part_maxima_;   ///< [plan_.rows]
+  Floats part_sums_;     ///< [plan_.rows]
+  Floats latents_;       ///< [T][H][kv_lora_rank], the attention's output
+  Floats values_;        ///< [T][H][v_head_dim]
+  Floats router_;        ///< [T][routed_experts]
+  Floats gate_;          ///< [rows of the MLPs][their intermediate sizes]
+  Floats up_;            ///< as gate_
+  Floats expert_out_;    ///< [slots][hidden]
+  Floats logits_;        ///< [output rows][real_vocab]
 
   // Addresses of rows, for the kernels.
   std::vector<const float*> normed_rows_;

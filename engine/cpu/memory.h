@@ -3,7 +3,9 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <new>
 #include <span>
+#include <vector>
 
 #include "support/result.h"
 
@@ -26,6 +28,24 @@ class MappedMemory {
   explicit MappedMemory(std::span<std::byte> bytes) : bytes_(bytes) {}
   std::span<std::byte> bytes_;
 };
+
+/// Starts every allocation on a cache line, so that no SIMD load straddles two.
+template <typename T>
+struct LineAllocator {
+  using value_type = T;
+  static constexpr std::align_val_t kLine{64};
+
+  LineAllocator() = default;
+  template <typename U>
+  LineAllocator(const LineAllocator<U>&) {}  // NOLINT: allocators convert
+
+  [[nodiscard]] T* allocate(std::size_t count) {
+    return static_cast<T*>(::operator new(count * sizeof(T), kLine));
+  }
+  void deallocate(T* values, std::size_t) { ::operator delete(values, kLine); }
+  friend bool operator==(LineAllocator, LineAllocator) { return true; }
+};
+using Floats = std::vector<float, LineAllocator<float>>;
 
 /// Memory that programs can still take without swapping; unlimited where the system does not say.
 [[nodiscard]] std::int64_t available_memory();

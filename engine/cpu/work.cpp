@@ -28,7 +28,7 @@ cpu::LinearJob rows_of(cpu::LinearJob job, int first_row, int rows) {
 Workers::Workers(const cpu::Kernels& kernels, ThreadTeam& team, std::size_t scratch_floats)
     : kernels_(kernels),
       team_(team),
-      scratch_(static_cast<std::size_t>(team.size()), std::vector<float>(scratch_floats)) {}
+      scratch_(static_cast<std::size_t>(team.size()), Floats(scratch_floats)) {}
 
 void Workers::split(std::span<const Extent> extents) {
   pieces_.clear();

@@ -71,7 +71,7 @@ class Workers {
 
   const kernels::cpu::Kernels& kernels_;
   ThreadTeam& team_;
-  std::vector<std::vector<float>> scratch_;
+  std::vector<Floats> scratch_;
   std::vector<Extent> extents_;
   std::vector<Piece> pieces_;
   std::vector<kernels::cpu::LinearJob> down_jobs_;

@@ -19,6 +19,7 @@ void transpose_keys(const float* page, int keys, int width, float* to) {
     const float* from = page + static_cast<std::ptrdiff_t>(key) * width;
     int d = 0;
     for (; d + kPanel <= width; d += kPanel) {
+      for (int i = kPanel; i < 2 * kPanel; ++i) __builtin_prefetch(from + i * width + d);
       transpose_square(from + d, width, to + d * kKeysPerPage + key, kKeysPerPage);
     }
     for (; d < width; ++d) {

@@ -18,6 +18,7 @@ struct Lanes {
   /// 6 rows of one vector: twelve accumulators out of 16 registers.
   static constexpr int kBlockRows = 6;
   static constexpr int kBlockVectors = 1;
+  static constexpr int kDirectRows = 6;
 
   static Lanes zero() { return {_mm256_setzero_ps(), _mm256_setzero_ps()}; }
   static Lanes broadcast(float x) { return {_mm256_set1_ps(x), _mm256_set1_ps(x)}; }

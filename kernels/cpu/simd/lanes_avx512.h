@@ -18,6 +18,8 @@ struct Lanes {
   /// Register blocking of the matrix kernel: rows x vectors accumulators out of 32 registers.
   static constexpr int kBlockRows = 12;
   static constexpr int kBlockVectors = 2;
+  /// Rows up to which weights are converted in registers, without a detour through memory.
+  static constexpr int kDirectRows = 12;
 
   static Lanes zero() { return {_mm512_setzero_ps()}; }
   static Lanes broadcast(float x) { return {_mm512_set1_ps(x)}; }
@@ -72,38 +74,30 @@ struct Lanes {
   static __mmask16 first(int count) { return static_cast<__mmask16>((1U << count) - 1U); }
 };
 
-/// to[c][r] = from[r][c] for a square of 16: four rounds that interleave rows at distance 1, 2 (in
-/// pairs of floats), 4 and 8 (in quarters of a register).
+/// to[c][r] = from[r][c] for a square of 16. Quarters of four rows that are four apart are loaded
+/// into one register, which leaves two rounds that interleave neighbouring rows.
 inline void transpose_square(const float* from, std::ptrdiff_t from_stride, float* to,
                              std::ptrdiff_t to_stride) {
-  __m512 row[16];
-  __m512 mixed[16];
-  for (int r = 0; r < 16; ++r) row[r] = _mm512_loadu_ps(from + r * from_stride);
-  for (int r = 0; r < 16; r += 2) {
-    mixed[r] = _mm512_unpacklo_ps(row[r], row[r + 1]);
-    mixed[r + 1] = _mm512_unpackhi_ps(row[r], row[r + 1]);
-  }
-  const auto unpack_pairs = [](__m512 a, __m512 b, bool high) {
-    const __m512d x = _mm512_castps_pd(a);
-    const __m512d y = _mm512_castps_pd(b);
-    return _mm512_castpd_ps(high ? _mm512_unpackhi_pd(x, y) : _mm512_unpacklo_pd(x, y));
-  };
-  // row[4 g + j]: columns j, j + 4, j + 8, j + 12 of the rows 4 g .. 4 g + 3, a quarter each.
-  for (int g = 0; g < 16; g += 4) {
-    row[g] = unpack_pairs(mixed[g], mixed[g + 2], false);
-    row[g + 1] = unpack_pairs(mixed[g], mixed[g + 2], true);
-    row[g + 2] = unpack_pairs(mixed[g + 1], mixed[g + 3], false);
-    row[g + 3] = unpack_pairs(mixed[g + 1], mixed[g + 3], true);
-  }
-  for (int j = 0; j < 4; ++j) {
-    const __m512 even_low = _mm512_shuffle_f32x4(row[j], row[j + 4], 0x88);
-    const __m512 odd_low = _mm512_shuffle_f32x4(row[j], row[j + 4], 0xdd);
-    const __m512 even_high = _mm512_shuffle_f32x4(row[j + 8], row[j + 12], 0x88);
-    const __m512 odd_high = _mm512_shuffle_f32x4(row[j + 8], row[j + 12], 0xdd);
-    _mm512_storeu_ps(to + j * to_stride, _mm512_shuffle_f32x4(even_low, even_high, 0x88));
-    _mm512_storeu_ps(to + (j + 4) * to_stride, _mm512_shuffle_f32x4(odd_low, odd_high, 0x88));
-    _mm512_storeu_ps(to + (j + 8) * to_stride, _mm512_shuffle_f32x4(even_low, even_high, 0xdd));
-    _mm512_storeu_ps(to + (j + 12) * to_stride, _mm512_shuffle_f32x4(odd_low, odd_high, 0xdd));
+  for (int column = 0; column < 16; column += 4) {
+    __m512 row[4];
+    for (int r = 0; r < 4; ++r) {
+      const auto quarter = [&](int i) {
+        return _mm_loadu_ps(from + (r + 4 * i) * from_stride + column);
+      };
+      row[r] = _mm512_castps128_ps512(quarter(0));
+      row[r] = _mm512_insertf32x4(row[r], quarter(1), 1);
+      row[r] = _mm512_insertf32x4(row[r], quarter(2), 2);
+      row[r] = _mm512_insertf32x4(row[r], quarter(3), 3);
+    }
+    const __m512d low01 = _mm512_castps_pd(_mm512_unpacklo_ps(row[0], row[1]));
+    const __m512d high01 = _mm512_castps_pd(_mm512_unpackhi_ps(row[0], row[1]));
+    const __m512d low23 = _mm512_castps_pd(_mm512_unpacklo_ps(row[2], row[3]));
+    const __m512d high23 = _mm512_castps_pd(_mm512_unpackhi_ps(row[2], row[3]));
+    float* out = to + column * to_stride;
+    _mm512_storeu_pd(out, _mm512_unpacklo_pd(low01, low23));
+    _mm512_storeu_pd(out + to_stride, _mm512_unpackhi_pd(low01, low23));
+    _mm512_storeu_pd(out + 2 * to_stride, _mm512_unpacklo_pd(high01, high23));
+    _mm512_storeu_pd(out + 3 * to_stride, _mm512_unpackhi_pd(high01, high23));
   }
 }
 

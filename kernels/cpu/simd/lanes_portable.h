@@ -17,6 +17,7 @@ struct Lanes {
 
   static constexpr int kBlockRows = 2;
   static constexpr int kBlockVectors = 1;
+  static constexpr int kDirectRows = 2;
 
   template <typename Lane>
   static Lanes each(Lane lane) {

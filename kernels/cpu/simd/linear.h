@@ -8,7 +8,13 @@ namespace caretd::kernels::cpu {
 namespace {
 
 /// Rows up to which converting on the fly beats writing converted weights to scratch.
-constexpr int kDirectRows = 6;
+constexpr int kDirectRows = Lanes::kDirectRows;
+
+/// How far ahead of its use a weight is fetched. The hardware's own prefetcher stops at the end of
+/// every 4 KB and keeps too few reads in flight for one core to get its share of the bandwidth.
+constexpr std::ptrdiff_t kPrefetchBytes = 4096;
+/// The same for converted weights, which come from the second-level cache: in rows.
+constexpr std::ptrdiff_t kPrefetchRows = 8;
 
 /// c[r][0..columns) (+)= sum over k of a[r][k] * b[k][0..columns), with b's rows `b_stride` apart.
 /// Reads kPanel * Vectors columns of b, whatever `columns` is.
@@ -23,7 +29,10 @@ void multiply_block(const float* const* a, int depth, const float* b, std::ptrdi
   for (int r = 0; r < Rows; ++r) row[r] = a[r];
   for (int k = 0; k < depth; ++k, b += b_stride) {
     Lanes weights[Vectors];
-    for (int v = 0; v < Vectors; ++v) weights[v] = Lanes::load(b + v * kPanel);
+    for (int v = 0; v < Vectors; ++v) {
+      weights[v] = Lanes::load(b + v * kPanel);
+      __builtin_prefetch(b + kPrefetchRows * b_stride + v * kPanel);
+    }
     for (int r = 0; r < Rows; ++r) {
       const Lanes x = Lanes::broadcast(row[r][k]);
       for (int v = 0; v < Vectors; ++v) sum[r][v] = multiply_add(x, weights[v], sum[r][v]);
@@ -93,6 +102,9 @@ void sum_segment(const Element* weights, const float* const* x, int begin, int e
   }
   int k = begin;
   for (; k + kChains <= end; k += kChains) {
+    for (int byte = 0; byte < kChains * kPanel * static_cast<int>(sizeof(Element)); byte += 64) {
+      __builtin_prefetch(reinterpret_cast<const char*>(weights + k * kPanel) + kPrefetchBytes + byte);
+    }
     for (int j = 0; j < kChains; ++j) {
       const Lanes w = Lanes::load(weights + (k + j) * kPanel);
       for (int r = 0; r < Rows; ++r) {

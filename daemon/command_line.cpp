@@ -9,6 +9,12 @@ namespace caretd::daemon {
 
 namespace {
 
+/// The daemon's log has its own default; a terminal shows warnings unless more was asked for.
+std::string stderr_log_level(const Configuration& configuration) {
+  const bool asked_for = configuration.origins.contains("log.level");
+  return asked_for ? configuration.settings.log.level : "warn";
+}
+
 constexpr auto kExitCodes =
     "Exit codes: 0 success, 1 the operation failed or a check found a fault,\n"
     "2 the command line or the configuration is wrong, 3 something needed is not available.";
@@ -100,7 +106,7 @@ int CommandLine::run(int argc, const char* const* argv) {
     return app_.exit(error) == 0 ? kSuccess : kUsage;
   }
   if (!config_file_.empty()) context_.config_file = config_file_;
-  if (log_level_.empty()) log_level_ = resolve(context_.settings_layers()).settings.log.level;
+  if (log_level_.empty()) log_level_ = stderr_log_level(resolve(context_.settings_layers()));
   context_.log = make_stderr_logger(log_level_);
   return selected_(context_);
 }

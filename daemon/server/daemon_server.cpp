@@ -1,0 +1,279 @@
+#include "daemon/server/daemon_server.h"
+
+#include <utility>
+
+#include <boost/asio/post.hpp>
+#include <spdlog/fmt/fmt.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "daemon/build_info.h"
+
+namespace caretd::daemon {
+
+namespace {
+
+namespace asio = boost::asio;
+using asio::ip::tcp;
+using asio::local::stream_protocol;
+using Failure = boost::system::error_code;
+
+constexpr auto kAnswerPoll = std::chrono::milliseconds(20);
+
+/// Whether the process at the other end is this user's.
+bool is_own_peer(stream_protocol::socket& socket) {
+  ucred peer{};
+  socklen_t size = sizeof(peer);
+  return getsockopt(socket.native_handle(), SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0 &&
+         peer.uid == geteuid();
+}
+
+Result<tcp::endpoint> resolve_address(asio::io_context& io, const std::string& address) {
+  const size_t colon = address.rfind(':');
+  if (colon == std::string::npos) {
+    return fail(ErrorKind::invalid_input, "listen.address must be HOST:PORT, not " + address);
+  }
+  std::string host = address.substr(0, colon);
+  if (host.size() > 2 && host.front() == '[') host = host.substr(1, host.size() - 2);
+  Failure failure;
+  tcp::resolver resolver(io);
+  const auto found = resolver.resolve(host, address.substr(colon + 1), failure);
+  if (failure) return fail(ErrorKind::invalid_input, "listen.address: " + failure.message());
+  return found.begin()->endpoint();
+}
+
+Result<asio::ssl::context> make_tls(const ListenSettings& settings) {
+  asio::ssl::context context(asio::ssl::context::tls_server);
+  Failure failure;
+  context.set_options(asio::ssl::context::default_workarounds | asio::ssl::context::no_sslv2 |
+                      asio::ssl::context::no_sslv3 | asio::ssl::context::no_tlsv1 |
+                      asio::ssl::context::no_tlsv1_1);
+  context.use_certificate_chain_file(settings.certificate, failure);
+  if (failure) {
+    return fail(ErrorKind::invalid_input, "listen.certificate: " + failure.message());
+  }
+  context.use_private_key_file(settings.key, asio::ssl::context::pem, failure);
+  if (failure) return fail(ErrorKind::invalid_input, "listen.key: " + failure.message());
+  return context;
+}
+
+Result<void> check_exposure(const tcp::endpoint& endpoint, const ListenSettings& settings,
+                            const std::string& token, bool insecure) {
+  if (endpoint.address().is_loopback()) return {};
+  if (token.empty()) {
+    return fail(ErrorKind::invalid_input,
+                "listen.address is reachable from other machines; set listen.token_file");
+  }
+  if (settings.certificate.empty() && !insecure) {
+    return fail(ErrorKind::invalid_input,
+                "listen.address is reachable from other machines; set listen.certificate and "
+                "listen.key, or pass --insecure to send everything in the clear");
+  }
+  return {};
+}
+
+}  // namespace
+
+DaemonServer::DaemonServer(asio::io_context& io, ServerOptions options, ServerServices services,
+                           const Clock& clock, Logger log)
+    : io_(io),
+      options_(std::move(options)),
+      services_(std::move(services)),
+      clock_(clock),
+      log_(std::move(log)),
+      started_(clock.now()),
+      local_(io),
+      remote_(io),
+      stop_timer_(io) {}
+
+DaemonServer::~DaemonServer() {
+  if (!socket_file_.empty()) ::unlink(socket_file_.c_str());
+}
+
+Result<void> DaemonServer::listen_on(const std::filesystem::path& socket) {
+  ::unlink(socket.c_str());
+  Failure failure;
+  local_.open(stream_protocol(), failure);
+  // Nobody else can reach into the folder; the mode says it once more.
+  const mode_t mask = umask(S_IRWXG | S_IRWXO | S_IXUSR);
+  if (!failure) local_.bind(stream_protocol::endpoint(socket.string()), failure);
+  umask(mask);
+  if (!failure) local_.listen(asio::socket_base::max_listen_connections, failure);
+  if (failure) return fail(ErrorKind::io, socket.string() + ": " + failure.message());
+  socket_file_ = socket;
+  accept_local();
+  return {};
+}
+
+Result<void> DaemonServer::adopt_listener(int fd) {
+  Failure failure;
+  local_.assign(stream_protocol(), fd, failure);
+  if (failure) return fail(ErrorKind::io, "the socket from systemd: " + failure.message());
+  accept_local();
+  return {};
+}
+
+Result<void> DaemonServer::listen_on(const ListenSettings& settings, bool insecure) {
+  auto endpoint = resolve_address(io_, settings.address);
+  if (!endpoint) return pass_on(std::move(endpoint));
+  auto allowed = check_exposure(*endpoint, settings, options_.token, insecure);
+  if (!allowed) return allowed;
+  if (!settings.certificate.empty()) {
+    auto tls = make_tls(settings);
+    if (!tls) return pass_on(std::move(tls));
+    tls_ = *std::move(tls);
+  }
+  Failure failure;
+  remote_.open(endpoint->protocol(), failure);
+  if (!failure) remote_.set_option(tcp::acceptor::reuse_address(true), failure);
+  if (!failure) remote_.bind(*endpoint, failure);
+  if (!failure) remote_.listen(asio::socket_base::max_listen_connections, failure);
+  if (failure) return fail(ErrorKind::io, settings.address + ": " + failure.message());
+  log_->info("listening on {}{}", settings.address, tls_ ? " (TLS)" : " without TLS");
+  accept_remote();
+  return {};
+}
+
+void DaemonServer::accept_local() {
+  local_.async_accept([this](const Failure& failure, stream_protocol::socket socket) {
+    if (failure == asio::error::operation_aborted) return;
+    if (!failure && is_own_peer(socket)) {
+      serve(make_connection(std::move(socket)), false);
+    } else if (!failure) {
+      log_->warn("a process of another user tried to connect");
+    }
+    accept_local();
+  });
+}
+
+void DaemonServer::accept_remote() {
+  remote_.async_accept([this](const Failure& failure, tcp::socket socket) {
+    if (failure == asio::error::operation_aborted) return;
+    if (!failure) {
+      Failure ignored;
+      socket.set_option(tcp::no_delay(true), ignored);
+      serve(tls_ ? make_connection(std::move(socket), *tls_) : make_connection(std::move(socket)),
+            !options_.token.empty());
+    }
+    accept_remote();
+  });
+}
+
+void DaemonServer::serve(const std::shared_ptr<Connection>& connection, bool needs_token) {
+  ConnectionEvents events;
+  events.on_hello = [this, weak = std::weak_ptr(connection), needs_token](const Hello& hello) {
+    if (const auto alive = weak.lock()) on_hello(alive, hello, needs_token);
+  };
+  events.on_bytes = [](std::string_view) {};
+  connection->start(std::move(events));
+}
+
+void DaemonServer::on_hello(const std::shared_ptr<Connection>& connection, const Hello& hello,
+                            bool needs_token) {
+  if (needs_token && !equal_secrets(hello.token, options_.token)) {
+    return connection->refuse("the token is wrong");
+  }
+  if (stopping_since_) return connection->refuse("the daemon is stopping");
+  switch (hello.purpose) {
+    case Purpose::session:
+      return start_session(connection);
+    case Purpose::status:
+      return send_status(connection);
+    case Purpose::stop:
+      if (needs_token) return connection->refuse("only the user's own machine may stop the daemon");
+      connection->welcome({std::string(version()), getpid(), {}});
+      waiting_for_stop_.push_back(connection);
+      return stop();
+  }
+}
+
+void DaemonServer::start_session(const std::shared_ptr<Connection>& connection) {
+  if (sessions_.size() >= options_.max_sessions) {
+    return connection->refuse(
+        fmt::format("{} editors are connected already (daemon.max_sessions)", sessions_.size()));
+  }
+  const std::uint64_t number = next_session_++;
+  // Handlers run on workers; what ends a session is decided here.
+  const auto ended = [this, number](int) {
+    asio::post(io_, [this, number] { forget_session(number); });
+  };
+  auto session = std::make_unique<lsp::Session>(services_.session, number, connection, ended);
+  lsp::Session* const reader = session.get();
+  sessions_.push_back({number, connection, std::move(session), clock_.now()});
+  connection->set_events({.on_hello = {},
+                          .on_bytes = [reader](std::string_view bytes) { reader->receive(bytes); },
+                          .on_end = [reader] { reader->end_of_input(); },
+                          .on_closed = [this, number] { forget_session(number); }});
+  log_->info("session {} began", number);
+  if (services_.on_session_count) services_.on_session_count(sessions_.size());
+  connection->welcome({std::string(version()), getpid(), {}});
+}
+
+void DaemonServer::forget_session(std::uint64_t number) {
+  const auto found = std::find_if(sessions_.begin(), sessions_.end(),
+                                  [number](const auto& entry) { return entry.number == number; });
+  if (found == sessions_.end()) return;
+  const SessionEntry entry = std::move(*found);
+  sessions_.erase(found);
+  entry.connection->forget_events();
+  entry.connection->close();
+  log_->info("session {} ended", number);
+  if (services_.on_session_count) services_.on_session_count(sessions_.size());
+}
+
+void DaemonServer::send_status(const std::shared_ptr<Connection>& connection) {
+  connection->welcome({std::string(version()), getpid(), {}});
+  connection->write(lsp::to_string(status()) + '\n');
+  connection->close();
+}
+
+lsp::Json DaemonServer::status() const {
+  lsp::Json value{{"version", version()},
+                  {"pid", getpid()},
+                  {"uptimeSeconds", to_milliseconds(clock_.now() - started_) / 1000},
+                  {"sessions", lsp::Json::array()}};
+  for (const SessionEntry& entry : sessions_) {
+    value["sessions"].push_back(
+        {{"number", entry.number},
+         {"ageSeconds", to_milliseconds(clock_.now() - entry.since) / 1000}});
+  }
+  if (services_.describe) services_.describe(value);
+  return value;
+}
+
+void DaemonServer::stop() {
+  if (stopping_since_) return;
+  stopping_since_ = clock_.now();
+  log_->info("stopping");
+  Failure ignored;
+  local_.close(ignored);
+  remote_.close(ignored);
+  if (!socket_file_.empty()) ::unlink(socket_file_.c_str());
+  socket_file_.clear();
+  for (const SessionEntry& entry : sessions_) entry.connection->pause_reading();
+  wait_for_answers();
+}
+
+void DaemonServer::wait_for_answers() {
+  const bool late = clock_.now() - *stopping_since_ > options_.stop_time;
+  stop_timer_.expires_after(kAnswerPoll);
+  stop_timer_.async_wait([this, late](const Failure& failure) {
+    if (failure) return;
+    if (late || !services_.is_busy || !services_.is_busy()) {
+      close_everything();
+    } else {
+      wait_for_answers();
+    }
+  });
+}
+
+void DaemonServer::close_everything() {
+  for (const SessionEntry& entry : sessions_) entry.connection->close();
+  for (const auto& connection : waiting_for_stop_) connection->close();
+  // What is queued is sent first; whoever does not read it holds up nobody.
+  stop_timer_.expires_after(kAnswerPoll);
+  stop_timer_.async_wait([this](const Failure&) { io_.stop(); });
+}
+
+}  // namespace caretd::daemon

@@ -1,0 +1,106 @@
+// The daemon's listeners and the sessions behind them.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <list>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/local/stream_protocol.hpp>
+#include <boost/asio/ssl/context.hpp>
+#include <boost/asio/steady_timer.hpp>
+
+#include "daemon/config/settings.h"
+#include "daemon/process/runtime_folder.h"
+#include "daemon/server/connection.h"
+#include "lsp/protocol/json.h"
+#include "lsp/server.h"
+#include "support/clock.h"
+#include "support/log.h"
+
+namespace caretd::daemon {
+
+struct ServerOptions {
+  std::size_t max_sessions = 64;
+  /// How long a stopping daemon waits for answers that are under way.
+  std::chrono::milliseconds stop_time{2000};
+  std::string token;  ///< what peers on TCP must present
+};
+
+/// What the server needs from the rest of the process.
+struct ServerServices {
+  lsp::SessionServices session;
+  /// Adds to the answer of `caretd daemon status`; I/O thread.
+  std::function<void(lsp::Json& status)> describe;
+  /// Whether requests are being worked on: what a graceful stop waits for. I/O thread.
+  std::function<bool()> is_busy;
+  /// The last session ended, or the first began. I/O thread.
+  std::function<void(std::size_t sessions)> on_session_count;
+};
+
+/// All member functions belong to the I/O thread, the one that runs `io`, or to the time before.
+class DaemonServer {
+ public:
+  DaemonServer(boost::asio::io_context& io, ServerOptions options, ServerServices services,
+               const Clock& clock, Logger log);
+  ~DaemonServer();
+  DaemonServer(const DaemonServer&) = delete;
+  DaemonServer& operator=(const DaemonServer&) = delete;
+
+  /// Replaces a socket that a dead daemon left. The caller holds the daemon lock.
+  [[nodiscard]] Result<void> listen_on(const std::filesystem::path& socket);
+  /// A listening Unix socket from systemd, which keeps the file.
+  [[nodiscard]] Result<void> adopt_listener(int fd);
+  /// Off the loopback interface this needs a token and, unless `insecure`, a certificate.
+  [[nodiscard]] Result<void> listen_on(const ListenSettings& settings, bool insecure);
+
+  /// Stops listening, lets what is under way be answered, closes every session and ends io.run().
+  void stop();
+
+  [[nodiscard]] std::size_t session_count() const { return sessions_.size(); }
+
+ private:
+  struct SessionEntry {
+    std::uint64_t number = 0;
+    std::shared_ptr<Connection> connection;
+    std::unique_ptr<lsp::Session> session;
+    TimePoint since;
+  };
+  using Entry = std::list<SessionEntry>::iterator;
+
+  void accept_local();
+  void accept_remote();
+  void serve(const std::shared_ptr<Connection>& connection, bool needs_token);
+  void on_hello(const std::shared_ptr<Connection>& connection, const Hello& hello,
+                bool needs_token);
+  void start_session(const std::shared_ptr<Connection>& connection);
+  void forget_session(std::uint64_t number);
+  void send_status(const std::shared_ptr<Connection>& connection);
+  [[nodiscard]] lsp::Json status() const;
+  void wait_for_answers();
+  void close_everything();
+
+  boost::asio::io_context& io_;
+  const ServerOptions options_;
+  const ServerServices services_;
+  const Clock& clock_;
+  const Logger log_;
+  const TimePoint started_;
+  boost::asio::local::stream_protocol::acceptor local_;
+  boost::asio::ip::tcp::acceptor remote_;
+  std::optional<boost::asio::ssl::context> tls_;
+  boost::asio::steady_timer stop_timer_;
+  std::filesystem::path socket_file_;  // ours to remove; empty for systemd's
+  std::list<SessionEntry> sessions_;
+  std::vector<std::shared_ptr<Connection>> waiting_for_stop_;
+  std::uint64_t next_session_ = 1;
+  std::optional<TimePoint> stopping_since_;
+};
+
+}  // namespace caretd::daemon

@@ -261,6 +261,11 @@ void decide_extent(CompletionSite& site, const PromptQuery& query, const SyntaxT
   const std::optional<TSNode> literal =
       query.pending.empty() ? literal_around(tree, query.before) : std::nullopt;
   const LineScan scan = scan_line(*site.language, site.typed());
+  const auto is_comment = [](TSNode node) {
+    return std::string_view(ts_node_type(node)).find("comment") != std::string_view::npos;
+  };
+  site.in_comment = scan.comment || (literal && is_comment(*literal)) ||
+                    (!site.literal_end.empty() && site.literal_end == site.language->comment.close);
   if (!site.literal_end.empty() && is_blank(behind)) {
     site.extent = Extent::literal;
   } else if (!is_blank(behind) || literal || scan.comment || site.quote != 0) {

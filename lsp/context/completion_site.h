@@ -53,6 +53,7 @@ struct CompletionSite {
   /// How many of them the completion may close: those that nothing behind the hole closes, and
   /// those whose closers are replaceable.
   int closable = 0;
+  bool in_comment = false;
   char quote = 0;            ///< of the string the hole is in, 0 if it is in none
   std::string literal_end;   ///< what ends an Extent::literal
   int block_indent = -1;     ///< columns of the line that opened the block, for Extent::block

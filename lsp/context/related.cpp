@@ -1,6 +1,9 @@
 #include "lsp/context/related.h"
 
 #include <algorithm>
+#include <utility>
+
+#include "lsp/context/secrets.h"
 
 namespace caretd::lsp {
 namespace {
@@ -30,7 +33,8 @@ RelatedPiece make_piece(PieceKind kind, const OpenFile& file, std::size_t begin,
   piece.language = &find_language(file.document->language_id, file.document->uri);
   piece.begin = text.line_start(first);
   piece.end = line_end_with_terminator(text, last);
-  piece.text = file.tokens->text(piece.begin, piece.end);
+  piece.text = redact(text.view().substr(piece.begin, piece.end - piece.begin),
+                      redaction_state_at(text.view(), piece.begin));
   if (!piece.text.empty() && piece.text.back() != '\n') piece.text += '\n';
   return piece;
 }
@@ -47,11 +51,12 @@ void add_definitions(std::vector<RelatedPiece>& pieces, std::span<const std::str
   for (const std::string& name : names) {
     for (const OpenFile& file : files) {
       const auto definitions = index.of(file);
-      const auto found = std::ranges::find(*definitions, name, &Definition::name);
+      const auto found = definitions->find(name);
       if (found == definitions->end()) continue;
-      if (overlaps(shown, file.document->id, found->begin, found->end)) break;
+      const Definition& definition = found->second;
+      if (overlaps(shown, file.document->id, definition.begin, definition.end)) break;
       RelatedPiece piece =
-          make_piece(PieceKind::definition, file, found->begin, found->end, options.lines);
+          make_piece(PieceKind::definition, file, definition.begin, definition.end, options.lines);
       if (!is_covered(pieces, piece)) pieces.push_back(std::move(piece));
       break;
     }
@@ -79,7 +84,7 @@ void add_recent_edits(std::vector<RelatedPiece>& pieces, std::span<const OpenFil
 
 }  // namespace
 
-std::shared_ptr<const std::vector<Definition>> DefinitionIndex::of(const OpenFile& file) {
+std::shared_ptr<const DefinitionsByName> DefinitionIndex::of(const OpenFile& file) {
   const Document& document = *file.document;
   {
     const std::lock_guard lock(mutex_);
@@ -88,8 +93,12 @@ std::shared_ptr<const std::vector<Definition>> DefinitionIndex::of(const OpenFil
       return entry->second.definitions;
     }
   }
-  auto definitions = std::make_shared<std::vector<Definition>>();
-  if (file.tree) *definitions = finder_.definitions(*file.tree, document.text.view());
+  auto definitions = std::make_shared<DefinitionsByName>();
+  if (file.tree) {
+    for (Definition& definition : finder_.definitions(*file.tree, document.text.view())) {
+      definitions->emplace(definition.name, std::move(definition));
+    }
+  }
   const std::lock_guard lock(mutex_);
   entries_[document.id] = {document.revision, definitions};
   return definitions;

@@ -11,10 +11,11 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <vector>
 
 #include "lsp/context/prompt_parts.h"
-#include "lsp/documents/token_buffer.h"
+#include "lsp/documents/document_store.h"
 #include "lsp/syntax/definitions.h"
 
 namespace caretd::lsp {
@@ -43,22 +44,24 @@ struct RelatedPiece {
 struct OpenFile {
   DocumentSnapshot document;
   std::string path;
-  SyntaxTreePtr tree;  ///< may be null
-  TokenBufferPtr tokens;
+  SyntaxTreePtr tree;  ///< null: it has no definitions
 };
+
+/// The first definition of each name.
+using DefinitionsByName = std::unordered_map<std::string, Definition>;
 
 /// Definitions of open documents, kept until a document changes. Thread-safe.
 class DefinitionIndex {
  public:
   explicit DefinitionIndex(DefinitionFinder& finder) : finder_(finder) {}
 
-  [[nodiscard]] std::shared_ptr<const std::vector<Definition>> of(const OpenFile& file);
+  [[nodiscard]] std::shared_ptr<const DefinitionsByName> of(const OpenFile& file);
   void forget(std::uint64_t document_id);
 
  private:
   struct Entry {
     std::uint64_t revision = 0;
-    std::shared_ptr<const std::vector<Definition>> definitions;
+    std::shared_ptr<const DefinitionsByName> definitions;
   };
 
   DefinitionFinder& finder_;

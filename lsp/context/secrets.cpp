@@ -335,6 +335,18 @@ bool is_secret_file(std::string_view path) {
   return std::ranges::any_of(kEndings, ends);
 }
 
+RedactionState redaction_state_at(std::string_view text, std::size_t offset) {
+  std::string_view before = text.substr(0, offset);
+  while (true) {
+    const std::size_t begin = before.rfind("-----BEGIN ");
+    if (begin == std::string_view::npos) return {};
+    const std::string_view line = before.substr(begin, before.find_first_of("\r\n", begin) - begin);
+    const bool is_head = end_of_block_head(line) != std::string_view::npos;
+    if (is_head) return {text.substr(0, offset).find(kBlockEnd, begin) == std::string_view::npos};
+    before = before.substr(0, begin);
+  }
+}
+
 std::vector<SecretSpan> find_secrets(std::string_view line, RedactionState& state) {
   std::vector<SecretSpan> found;
   if (const auto part = key_block_part(line, state)) {
@@ -365,9 +377,8 @@ std::string redact_line(std::string_view line, RedactionState& state) {
   return result += line.substr(end);
 }
 
-std::string redact(std::string_view text) {
+std::string redact(std::string_view text, RedactionState state) {
   std::string result;
-  RedactionState state;
   std::size_t begin = 0;
   while (begin < text.size()) {
     const std::size_t end = std::min(text.find_first_of("\r\n", begin), text.size());

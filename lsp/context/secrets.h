@@ -20,6 +20,9 @@ struct RedactionState {
   friend bool operator==(const RedactionState&, const RedactionState&) = default;
 };
 
+/// The state at byte `offset` of a text, found without looking at every line.
+[[nodiscard]] RedactionState redaction_state_at(std::string_view text, std::size_t offset);
+
 /// Bytes of a line.
 struct SecretSpan {
   std::size_t begin = 0;
@@ -34,8 +37,8 @@ struct SecretSpan {
 /// The line with each secret replaced by kRedacted. Lines stay lines.
 [[nodiscard]] std::string redact_line(std::string_view line, RedactionState& state);
 
-/// The same for a whole text; line ends are kept as they are.
-[[nodiscard]] std::string redact(std::string_view text);
+/// The same for several lines; line ends are kept as they are.
+[[nodiscard]] std::string redact(std::string_view text, RedactionState state = {});
 
 inline constexpr std::string_view kRedacted = "REDACTED";
 

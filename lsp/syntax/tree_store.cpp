@@ -39,6 +39,11 @@ SyntaxTreePtr TreeStore::find(const Document& document) const {
   return entry->second.tree;
 }
 
+bool TreeStore::knows(std::uint64_t document_id) const {
+  const std::lock_guard lock(mutex_);
+  return entries_.contains(document_id);
+}
+
 void TreeStore::forget(std::uint64_t document_id) {
   const std::lock_guard lock(mutex_);
   entries_.erase(document_id);

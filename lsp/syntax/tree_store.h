@@ -25,6 +25,9 @@ class TreeStore {
   /// The same if it is there already, without parsing.
   [[nodiscard]] SyntaxTreePtr find(const Document& document) const;
 
+  /// Whether a tree of some revision is there, so that tree_of() is quick.
+  [[nodiscard]] bool knows(std::uint64_t document_id) const;
+
   void forget(std::uint64_t document_id);
 
   static constexpr std::uint64_t kRetryAfter = 200;

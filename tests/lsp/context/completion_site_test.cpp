@@ -47,6 +47,17 @@ TEST_CASE("one line or several is decided by syntax") {
   CHECK(extent("haskell", "f x = -- the ^\n") == Extent::line);
 }
 
+TEST_CASE("comments are told from code and strings") {
+  const auto in_comment = [](std::string_view language_id, std::string_view source) {
+    return CompletionCase(language_id, source).site.in_comment;
+  };
+  CHECK(in_comment("python", "x = 1  # the ^\n"));
+  CHECK(in_comment("javascript", "/* one\n   ^\n two */\n"));
+  CHECK(in_comment("javascript", "/**^\nfunction f() {}\n"));
+  CHECK_FALSE(in_comment("python", "x = '# the ^'\n"));
+  CHECK_FALSE(in_comment("python", "x = 1  # the\n^\n"));
+}
+
 TEST_CASE("closers that the line opened are replaceable, others are not") {
   CHECK(replaceable("python", "foo(^)\n") == ")");
   CHECK(replaceable("python", "foo(bar[^])\n") == "])");

@@ -34,10 +34,9 @@ class Files {
  private:
   void add(const DocumentSnapshot& document, const std::string& name) {
     const Language& language = find_language(document->language_id);
-    files.push_back(
-        {document, name,
-         parse(language, document->text.view(), {.time = std::chrono::seconds(60)}, SteadyClock()),
-         TokenBuffer::build(document, nullptr, nullptr)});
+    files.push_back({document, name,
+                     parse(language, document->text.view(), {.time = std::chrono::seconds(60)},
+                           SteadyClock())});
   }
 
   DocumentStore documents_{1};

@@ -58,6 +58,19 @@ TEST_CASE("private key blocks lose their body and keep their lines") {
   CHECK(redact("-----BEGIN PUBLIC KEY-----\nMIIE\n").find("MIIE") != std::string::npos);
 }
 
+TEST_CASE("the state of a private key block is known anywhere") {
+  const std::string head = "-----BEGIN PRIVATE" + std::string(" KEY-----\n");
+  const std::string text = "a\n" + head + "MIIE\n-----END PRIVATE KEY-----\n-----BEGIN X-----\nb\n";
+  RedactionState state;
+  std::size_t begin = 0;
+  while (begin < text.size()) {
+    CHECK(redaction_state_at(text, begin) == state);
+    const std::size_t end = text.find('\n', begin);
+    static_cast<void>(find_secrets(std::string_view(text).substr(begin, end - begin), state));
+    begin = end + 1;
+  }
+}
+
 TEST_CASE("ordinary code is not cut") {
   for (const std::string code : {
            "token = tokenizer.encode(text)",

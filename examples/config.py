@@ -1,4 +1,4 @@
-"""Reading and writing a program's configuration. `./dev demo` completes the hole in save_config."""
+"""Reading and writing a program's configuration."""
 
 import json
 import os
@@ -16,11 +16,3 @@ def save_config(path, config):
     """Write a configuration as JSON."""
     with open(path, "w") as f:
         
-
-
-def update_config(path, **changes):
-    """Change some values and keep the others."""
-    config = load_config(path)
-    config.update(changes)
-    save_config(path, config)
-    return config

@@ -32,11 +32,11 @@ void transpose_keys(const float* page, int keys, int width, float* to) {
 /// exp(score - maximum), and brings the row's running sum and output to the new maximum.
 void update_softmax(float* scores, int visible, int keys, int latent, float& maximum, float& sum,
                     float* output) {
-  for (int i = visible; i < keys; ++i) scores[i] = kNoScore;
   if (visible <= 0) {
     for (int i = 0; i < keys; ++i) scores[i] = 0.0F;
     return;
   }
+  for (int i = visible; i < keys; ++i) scores[i] = kNoScore;
   const float page_maximum = row_maximum(scores, visible);
   if (page_maximum > maximum) {
     const float decay = exp(Lanes::broadcast(maximum - page_maximum)).first_lane();

@@ -11,6 +11,17 @@ using namespace caretd::engine;        // NOLINT(google-build-using-namespace)
 using namespace caretd::testing;       // NOLINT(google-build-using-namespace)
 using namespace std::chrono_literals;  // NOLINT(google-build-using-namespace)
 
+namespace {
+
+// The budget of a step between two forward passes; unoptimised and instrumented code is slower.
+#if !defined(NDEBUG) || defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+constexpr double kHostMicroseconds = 500;
+#else
+constexpr double kHostMicroseconds = 20;
+#endif
+
+}  // namespace
+
 TEST_CASE("a request generates what the model says") {
   SchedulerFixture fixture;
   const auto prompt = prompt_of(100, 1);
@@ -353,4 +364,32 @@ TEST_CASE("prompts without tokens or with unknown ones are refused") {
     REQUIRE(refused.error);
     CHECK(refused.error->kind == caretd::ErrorKind::invalid_input);
   }
+}
+
+TEST_CASE("the scheduler itself costs a step little") {
+  caretd::SteadyClock clock;
+  const auto log = std::make_shared<FakeRunnerLog>();
+  FakeRunner runner({.pages = 200}, log);
+  Scheduler scheduler(runner, tiny_tokenizer(), 2048, {}, clock);
+  std::vector<std::shared_ptr<RecordingSink>> sinks;
+  for (int i = 0; i < 8; ++i) {
+    sinks.push_back(std::make_shared<RecordingSink>());
+    scheduler.submit({{.max_tokens = 1000}, sinks.back(), clock.now()}, prompt_of(256, i));
+  }
+  const auto host_time_of_steps = [&](int steps) {
+    EngineStatistics before;
+    EngineStatistics after;
+    scheduler.report(before);
+    for (int i = 0; i < steps; ++i) REQUIRE(scheduler.step());
+    scheduler.report(after);
+    return after.host_time - before.host_time;
+  };
+  host_time_of_steps(10);
+  // The best of many: the machine may do other things in between.
+  auto best = host_time_of_steps(10);
+  for (int i = 0; i < 30; ++i) best = std::min(best, host_time_of_steps(10));
+  const double microseconds = caretd::to_milliseconds(best) * 1e3 / 10;
+  INFO(microseconds << " us a step of 8 sequences");
+  CHECK(microseconds < kHostMicroseconds);
+  scheduler.finish_all({FinishReason::cancelled, std::nullopt});
 }

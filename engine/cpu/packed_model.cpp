@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cmath>
 #include <cstddef>
 
 #include "kernels/cpu/pack.h"
@@ -52,8 +53,16 @@ class Packer {
     total_bytes_ += bytes;
   }
 
+  /// Norm weights are few: converted to float32 at once.
+  void add(const VectorView& from, std::vector<float>& to) {
+    to = to_float(from);
+    const bool finite = std::ranges::all_of(to, [](float value) { return std::isfinite(value); });
+    if (!finite && damaged_vector_ == nullptr) damaged_vector_ = &from.name;
+  }
+
   Result<MappedMemory> run(ThreadTeam& team, const Progress& progress,
                            const std::stop_token& stop) {
+    if (damaged_vector_ != nullptr) return damage_in(*damaged_vector_);
     if (static_cast<std::int64_t>(total_bytes_) > available_memory()) {
       return fail(ErrorKind::out_of_memory,
                   "The weights need " + std::to_string(total_bytes_ >> 20) + " MB and only " +
@@ -72,7 +81,9 @@ class Packer {
           damaged = first + item;
         }
       });
-      if (damaged >= 0) return damage_in(tasks_[static_cast<std::size_t>(damaged.load())]);
+      if (damaged >= 0) {
+        return damage_in(*tasks_[static_cast<std::size_t>(damaged.load())].name);
+      }
       if (progress) progress(static_cast<double>(first + batch) / count);
     }
     return memory;
@@ -93,14 +104,15 @@ class Packer {
     return cpu::all_finite(task.from);
   }
 
-  static tl::unexpected<Error> damage_in(const Task& task) {
+  static tl::unexpected<Error> damage_in(const std::string& tensor) {
     return fail(ErrorKind::invalid_input,
-                "Tensor " + *task.name +
+                "Tensor " + tensor +
                     " holds values that are not finite numbers; download the model again.");
   }
 
   std::vector<Task> tasks_;
   std::size_t total_bytes_ = 0;
+  const std::string* damaged_vector_ = nullptr;
 };
 
 void add_mlp(Packer& packer, const MlpWeights& from, PackedMlp& to) {
@@ -111,15 +123,15 @@ void add_mlp(Packer& packer, const MlpWeights& from, PackedMlp& to) {
 
 void add_attention(Packer& packer, const ModelConfig& config, const AttentionWeights& from,
                    PackedLayer& to) {
-  to.input_norm = to_float(from.input_norm);
+  packer.add(from.input_norm, to.input_norm);
   packer.add(from.q, to.q);
   if (config.q_lora_rank > 0) {
     packer.add(from.q_a, to.q_a);
-    to.q_a_norm = to_float(from.q_a_norm);
+    packer.add(from.q_a_norm, to.q_a_norm);
     packer.add(from.q_b, to.q_b);
   }
   packer.add(from.kv_a, to.kv_a);
-  to.kv_a_norm = to_float(from.kv_a_norm);
+  packer.add(from.kv_a_norm, to.kv_a_norm);
   to.key_up.resize(static_cast<std::size_t>(config.heads));
   to.value_up.resize(static_cast<std::size_t>(config.heads));
   std::int64_t row = 0;
@@ -134,7 +146,7 @@ void add_attention(Packer& packer, const ModelConfig& config, const AttentionWei
 }
 
 void add_feed_forward(Packer& packer, const LayerWeights& from, bool is_moe, PackedLayer& to) {
-  to.ffn_norm = to_float(from.ffn_norm);
+  packer.add(from.ffn_norm, to.ffn_norm);
   add_mlp(packer, is_moe ? from.shared : from.dense, to.always);
   if (!is_moe) return;
   packer.add(from.router, to.router);
@@ -180,7 +192,7 @@ Result<PackedModel> pack_model(const ModelConfig& config, const ModelWeights& we
     add_feed_forward(packer, weights.layers[i], config.is_moe_layer(static_cast<int>(i)),
                      model.layers[i]);
   }
-  model.final_norm = to_float(weights.final_norm);
+  packer.add(weights.final_norm, model.final_norm);
   auto memory = packer.run(team, progress, stop);
   if (!memory) return pass_on(std::move(memory));
   model.memory = std::move(*memory);

@@ -7,6 +7,7 @@ void add_all_commands(CommandLine& line) {
   add_checkpoint_command(line);
   add_complete_command(line);
   add_config_command(line);
+  add_eval_command(line);
   add_verify_command(line);
   add_completions_command(line);
   add_man_command(line);

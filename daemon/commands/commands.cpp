@@ -10,6 +10,7 @@ void add_all_commands(CommandLine& line) {
   add_eval_command(line);
   add_verify_command(line);
   add_completions_command(line);
+  add_lsp_command(line);
   add_man_command(line);
 }
 

@@ -11,6 +11,7 @@ void add_complete_command(CommandLine& line);
 void add_config_command(CommandLine& line);
 void add_completions_command(CommandLine& line);
 void add_eval_command(CommandLine& line);
+void add_lsp_command(CommandLine& line);
 void add_man_command(CommandLine& line);
 void add_verify_command(CommandLine& line);
 

@@ -5,10 +5,10 @@
 
 namespace caretd::lsp {
 
-Connection::Connection(std::shared_ptr<Transport> transport, Executor& strand, const Clock& clock,
-                       Logger log, ConnectionLimits limits)
+Connection::Connection(std::shared_ptr<Transport> transport, std::shared_ptr<Executor> strand,
+                       const Clock& clock, Logger log, ConnectionLimits limits)
     : transport_(std::move(transport)),
-      strand_(strand),
+      strand_(std::move(strand)),
       clock_(clock),
       log_(std::move(log)),
       limits_(limits),
@@ -23,7 +23,7 @@ void Connection::receive(std::string_view bytes) {
     }
     std::string& body = std::get<std::string>(*event);
     count_queued(body.size());
-    strand_.post([self = shared_from_this(), body = std::move(body)] {
+    strand_->post([self = shared_from_this(), body = std::move(body)] {
       self->handle_body(body);
       self->count_handled(body.size());
     });

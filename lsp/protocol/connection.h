@@ -42,8 +42,8 @@ class MessageHandler {
 /// here. Held by shared_ptr: tasks and replies outlive the session by a moment.
 class Connection : public std::enable_shared_from_this<Connection> {
  public:
-  Connection(std::shared_ptr<Transport> transport, Executor& strand, const Clock& clock, Logger log,
-             ConnectionLimits limits = {});
+  Connection(std::shared_ptr<Transport> transport, std::shared_ptr<Executor> strand,
+             const Clock& clock, Logger log, ConnectionLimits limits = {});
 
   /// Tasks hold the handler weakly: a session that is gone handles nothing more.
   void set_handler(std::weak_ptr<MessageHandler> handler) { handler_ = std::move(handler); }
@@ -79,7 +79,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   [[nodiscard]] std::optional<ResponseError> admit(const RequestId& id, std::stop_token& cancelled);
 
   const std::shared_ptr<Transport> transport_;
-  Executor& strand_;
+  const std::shared_ptr<Executor> strand_;
   const Clock& clock_;
   const Logger log_;
   const ConnectionLimits limits_;

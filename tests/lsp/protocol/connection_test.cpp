@@ -60,7 +60,7 @@ struct ManualExecutor final : Executor {
 struct Fixture {
   std::shared_ptr<RecordingTransport> transport = std::make_shared<RecordingTransport>();
   std::shared_ptr<KeepingHandler> handler = std::make_shared<KeepingHandler>();
-  ManualExecutor executor;
+  std::shared_ptr<ManualExecutor> executor = std::make_shared<ManualExecutor>();
   ManualClock clock;
   std::shared_ptr<Connection> connection;
 
@@ -72,7 +72,7 @@ struct Fixture {
 
   void receive(const Json& json) {
     connection->receive(frame(json.dump()));
-    executor.run();
+    executor->run();
   }
   void request(const Json& id, const std::string& method) {
     receive({{"jsonrpc", "2.0"}, {"id", id}, {"method", method}});
@@ -141,7 +141,7 @@ TEST_CASE("open requests have a limit") {
 
 TEST_CASE_METHOD(Fixture, "invalid JSON, garbage and batches are answered and survived") {
   connection->receive("nonsense\n" + frame("{") + frame("[]"));
-  executor.run();
+  executor->run();
   CHECK(transport->next().value()["error"]["code"] == -32700);
   CHECK(transport->next().value()["error"]["code"] == -32700);
   CHECK(transport->next().value()["error"]["code"] == -32600);
@@ -176,7 +176,7 @@ TEST_CASE("a client that floods is asked to pause until its input is handled") {
   }
   CHECK(fixture.transport->pauses == 1);
   CHECK(fixture.transport->resumes == 0);
-  fixture.executor.run();
+  fixture.executor->run();
   CHECK(fixture.transport->resumes == 1);
   CHECK(fixture.handler->methods.size() == 10);
 }

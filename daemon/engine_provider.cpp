@@ -1,0 +1,21 @@
+#include "daemon/engine_provider.h"
+
+#include "daemon/wiring.h"
+
+namespace caretd::daemon {
+
+std::shared_ptr<engine::Engine> EngineProvider::engine_for(const Settings& settings) {
+  const Key key{settings.model, settings.remote};
+  std::shared_ptr<engine::Engine> unneeded;  // ends outside of the lock: it joins a thread
+  const std::lock_guard lock(mutex_);
+  std::erase_if(engines_, [](const auto& entry) { return entry.second.expired(); });
+  for (const auto& [known, weak] : engines_) {
+    if (known != key) continue;
+    if (auto engine = weak.lock()) return engine;
+  }
+  unneeded = std::exchange(latest_, make_engine(settings, install_, clock_, log_));
+  engines_.emplace_back(key, latest_);
+  return latest_;
+}
+
+}  // namespace caretd::daemon

@@ -1,0 +1,38 @@
+// Which engine a session uses: one for each distinct model configuration.
+#pragma once
+
+#include <memory>
+#include <mutex>
+#include <utility>
+#include <vector>
+
+#include "daemon/config/settings.h"
+#include "daemon/paths.h"
+#include "engine/engine.h"
+#include "support/clock.h"
+#include "support/log.h"
+
+namespace caretd::daemon {
+
+/// Thread-safe. An engine lives as long as somebody holds it; the latest one is held here too, so
+/// that an editor that reconnects does not load the model again. `clock` outlives the engines.
+class EngineProvider {
+ public:
+  EngineProvider(InstallTree install, const Clock& clock, Logger log)
+      : install_(std::move(install)), clock_(clock), log_(std::move(log)) {}
+
+  /// Starts loading where no engine for these settings is there yet.
+  [[nodiscard]] std::shared_ptr<engine::Engine> engine_for(const Settings& settings);
+
+ private:
+  using Key = std::pair<ModelSettings, RemoteSettings>;
+
+  const InstallTree install_;
+  const Clock& clock_;
+  const Logger log_;
+  std::mutex mutex_;
+  std::vector<std::pair<Key, std::weak_ptr<engine::Engine>>> engines_;
+  std::shared_ptr<engine::Engine> latest_;
+};
+
+}  // namespace caretd::daemon

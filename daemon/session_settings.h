@@ -1,0 +1,25 @@
+// A session's settings: the process's own layers, the workspace's file and what the client says.
+#pragma once
+
+#include <filesystem>
+#include <optional>
+#include <string_view>
+#include <vector>
+
+#include "daemon/config/configuration.h"
+#include "lsp/server.h"
+
+namespace caretd::daemon {
+
+/// The path that a file URI names; nothing for other schemes and hosts.
+[[nodiscard]] std::optional<std::filesystem::path> path_of_uri(std::string_view uri);
+
+/// All layers resolved. `process_layers` are file, environment and command line; the first
+/// workspace folder's .caretd.toml and the client's configuration count as a cloned repository's
+/// (safe keys only), its initializationOptions as the user's own.
+[[nodiscard]] Configuration session_configuration(std::vector<SettingsLayer> process_layers,
+                                                  const lsp::ClientSettings& client);
+
+[[nodiscard]] lsp::Settings to_session_settings(const Settings& settings);
+
+}  // namespace caretd::daemon

@@ -1,0 +1,138 @@
+// Who generates what when: latest wins per document, answers from the cache, take-over of running
+// generations, cancellation, validity of versions.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <stop_token>
+#include <string>
+#include <vector>
+
+#include "engine/engine.h"
+#include "lsp/documents/document_store.h"
+#include "lsp/features/acceptance_tracker.h"
+#include "lsp/features/completion_pipeline.h"
+#include "lsp/features/completion_run.h"
+#include "lsp/features/statistics.h"
+#include "lsp/features/suggestion.h"
+#include "lsp/settings.h"
+#include "support/executor.h"
+#include "support/log.h"
+
+namespace caretd::lsp {
+
+struct CompletionRequest {
+  PromptQuery query;
+  bool invoked = false;  ///< the user asked; else the editor did, after a keystroke
+};
+
+/// Why a request ended, and with what.
+enum class Outcome : std::uint8_t { answered, superseded, cancelled };
+struct CompletionAnswer {
+  Outcome outcome = Outcome::answered;
+  std::vector<Offer> offers;  ///< best first; empty: nothing worth showing, or no engine
+};
+
+/// How the last suggestion of a document came about, for `caretd/why`.
+struct CompletionTrace {
+  DocumentSnapshot document;
+  std::size_t offset = 0;
+  AnswerSource source = AnswerSource::model;
+  std::vector<PromptPiece> pieces;
+  std::string forced_prefix;
+  std::string text;
+  std::string stop_reason;
+  std::vector<GeneratedToken> tokens;
+  engine::Usage usage;
+  Duration context{};  ///< building the prompt
+  Duration total{};    ///< request to answer
+};
+
+/// What a service needs from the outside. What is named by reference outlives the process's last
+/// generation.
+struct CompletionDependencies {
+  std::shared_ptr<engine::Engine> engine;
+  std::shared_ptr<CompletionPipeline> pipeline;
+  std::shared_ptr<Statistics> statistics;
+  std::shared_ptr<const DocumentStore> documents;
+  std::shared_ptr<Executor> strand;
+  Executor& workers;
+  const Clock& clock;
+  Logger log;
+  std::uint64_t session = 0;
+};
+
+/// One session's completions. Every member function runs on the session's strand; generations
+/// come back to it. Held by shared_ptr: what is under way refers to it weakly.
+class CompletionService : public std::enable_shared_from_this<CompletionService> {
+ public:
+  using Done = std::function<void(CompletionAnswer)>;
+
+  explicit CompletionService(CompletionDependencies dependencies);
+  ~CompletionService();
+
+  void set_settings(const Settings& settings) { settings_ = settings; }
+
+  /// `done` is called exactly once, now or later, on the strand. `cancelled` is heard any time.
+  void complete(CompletionRequest request, std::stop_token cancelled, Done done);
+
+  void did_change(const DocumentSnapshot& before, const DocumentSnapshot& now);
+  void did_close(const DocumentSnapshot& last);
+  /// The engine's state changed: what waited for it goes on, or is answered empty.
+  void engine_changed();
+  /// Cancels what runs and answers what waits.
+  void stop();
+
+  /// The editor says that the user accepted a suggestion. Edits tell as a rule; this is for those
+  /// that an editor rewrites (formats) in the same stroke.
+  void accepted(std::uint64_t suggestion) { acceptance_.confirm(suggestion); }
+
+  /// Null before the first suggestion of the document.
+  [[nodiscard]] const CompletionTrace* trace(std::uint64_t document) const;
+
+ private:
+  /// A request that has not been answered.
+  struct Ask {
+    std::uint64_t ticket = 0;
+    CompletionRequest request;
+    TimePoint received;
+    Done done;
+    std::shared_ptr<void> cancel_callback;
+  };
+  struct Job;
+  struct DocumentState {
+    SuggestionCache cache;
+    std::optional<Ask> waiting;
+    std::shared_ptr<Job> active;
+    std::map<std::uint64_t, std::shared_ptr<CompletionTrace>> traces;  // by suggestion
+    std::shared_ptr<CompletionTrace> last_trace;
+  };
+
+  void answer(Ask ask, Outcome outcome, std::vector<Offer> offers = {});
+  void answer_with(DocumentState& state, Ask ask, const Offer& offer, AnswerSource source);
+  void supersede(DocumentState& state);
+  void cancel(std::uint64_t document, std::uint64_t ticket);
+  [[nodiscard]] bool hand_to_active(DocumentState& state);
+  void start(DocumentState& state);
+  [[nodiscard]] std::shared_ptr<Job> make_job(const Ask& ask);
+  static void build_and_submit(const std::shared_ptr<Job>& job, CompletionPipeline& pipeline,
+                               engine::Engine& engine, const Clock& clock);
+  static void tidy(Job& job, CompletionPipeline& pipeline, const std::string& text);
+  void finished(const std::shared_ptr<Job>& job, const RunResult& result);
+  void remember(DocumentState& state, Job& job, const RunResult& result);
+  void serve_waiting(DocumentState& state, std::uint64_t finished_ticket);
+  [[nodiscard]] bool is_current(const Document& document) const;
+  [[nodiscard]] std::shared_ptr<void> on_cancel(const std::stop_token& token,
+                                                std::uint64_t document, std::uint64_t ticket);
+
+  const CompletionDependencies deps_;
+  Settings settings_;
+  AcceptanceTracker acceptance_;
+  std::uint64_t next_ticket_ = 1;
+  std::uint64_t next_suggestion_ = 1;
+  std::map<std::uint64_t, DocumentState> documents_;  // by Document::id
+};
+
+}  // namespace caretd::lsp

@@ -1,0 +1,80 @@
+// One language server session: what a client says is handled, whatever the bytes travel over.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "engine/engine.h"
+#include "lsp/documents/document_store.h"
+#include "lsp/features/completion_pipeline.h"
+#include "lsp/features/statistics.h"
+#include "lsp/protocol/json.h"
+#include "lsp/protocol/transport.h"
+#include "lsp/settings.h"
+#include "support/clock.h"
+#include "support/executor.h"
+#include "support/log.h"
+
+namespace caretd::lsp {
+
+/// What a client says about settings, in its own words. The two objects differ in trust: the
+/// first is the user's own, the second may come from a workspace that was cloned.
+struct ClientSettings {
+  Json initialization_options;
+  Json configuration;                ///< section "caretd"; null before it is known
+  std::vector<std::string> folders;  ///< URIs of the workspace
+};
+
+/// What they come to. Engines are shared: equal model settings give the same one.
+struct ResolvedSettings {
+  Settings settings;
+  std::shared_ptr<engine::Engine> engine;  ///< never null; may be loading, off or failed
+  std::vector<std::string> problems;       ///< complete sentences for the user
+};
+
+/// What sessions are given; one of these serves all of a process. References outlive the last
+/// session and the engines' last callbacks.
+struct SessionServices {
+  std::shared_ptr<Statistics> statistics;
+  /// One for each session.
+  std::function<std::shared_ptr<CompletionPipeline>(std::shared_ptr<const DocumentStore>)>
+      make_pipeline;
+  /// Called at initialize and whenever the client's settings change, on the session's strand. May
+  /// read files and start engines.
+  std::function<ResolvedSettings(const ClientSettings&)> resolve_settings;
+  Executor& workers;
+  const Clock& clock;
+  Logger log;
+  std::string version;  ///< of caretd, for serverInfo
+};
+
+class Server;
+
+/// Any number of sessions may live at once, each with its own documents. receive() and
+/// end_of_input() are for the transport's thread; handlers run on a strand of `workers`. The
+/// destructor withdraws what is under way and does not wait for it.
+class Session {
+ public:
+  /// Called once, on a worker, before the transport is closed: the client said 'exit' (code 0
+  /// after a shutdown, else 1) or its input ended (the same codes).
+  using Ended = std::function<void(int exit_code)>;
+
+  /// `number` is unique among the sessions of the process, from 1.
+  Session(const SessionServices& services, std::uint64_t number,
+          std::shared_ptr<Transport> transport, Ended ended);
+  ~Session();
+  Session(const Session&) = delete;
+  Session& operator=(const Session&) = delete;
+
+  void receive(std::string_view bytes);
+  void end_of_input();
+
+ private:
+  std::shared_ptr<Server> server_;
+};
+
+}  // namespace caretd::lsp

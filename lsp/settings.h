@@ -1,0 +1,23 @@
+// What a session can be told about completions. The daemon fills it from its configuration.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "support/clock.h"
+
+namespace caretd::lsp {
+
+struct Settings {
+  bool enabled = true;
+  std::vector<std::string> disabled_languages;  ///< languageIds
+  bool in_comments = true;
+  bool multiline = true;
+  int prompt_tokens = 1024;
+  int max_tokens = 64;
+  Duration time_budget = std::chrono::seconds(2);
+  /// Automatic suggestions end where their joint probability falls below this; 0: no gate.
+  double min_probability = 0.0;
+};
+
+}  // namespace caretd::lsp

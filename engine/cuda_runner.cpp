@@ -25,7 +25,7 @@ Result<const CudaModule*> load_module(const std::filesystem::path& path) {
   if (!std::filesystem::exists(file, error)) {
     return fail(ErrorKind::unavailable, "the CUDA module is not installed (" + file.string() + ")");
   }
-  void* library = dlopen(file.c_str(), RTLD_NOW | RTLD_LOCAL);
+  void* library = dlopen(file.c_str(), RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
   if (library == nullptr) {
     return fail(ErrorKind::unavailable,
                 std::string("the CUDA module cannot be loaded: ") + dlerror());
@@ -47,13 +47,21 @@ Result<std::vector<CudaDevice>> list_cuda_devices(const std::filesystem::path& m
   return (*loaded)->list_devices();
 }
 
-Result<std::unique_ptr<Runner>> make_cuda_runner(std::shared_ptr<const Checkpoint> checkpoint,
-                                                 const RunnerOptions& options,
-                                                 const Progress& progress, std::stop_token stop,
-                                                 const std::filesystem::path& module) {
+Result<std::unique_ptr<CudaRunner>> make_cuda_runner(std::shared_ptr<const Checkpoint> checkpoint,
+                                                     const RunnerOptions& options,
+                                                     const Progress& progress, std::stop_token stop,
+                                                     const std::filesystem::path& module) {
   auto loaded = load_module(module);
   if (!loaded) return pass_on(std::move(loaded));
   return (*loaded)->make_runner(std::move(checkpoint), options, progress, std::move(stop));
+}
+
+Result<std::unique_ptr<CudaRunner>> make_random_cuda_runner(const RandomModel& model,
+                                                            const RunnerOptions& options,
+                                                            const std::filesystem::path& module) {
+  auto loaded = load_module(module);
+  if (!loaded) return pass_on(std::move(loaded));
+  return (*loaded)->make_random_runner(model, options);
 }
 
 }  // namespace caretd::engine

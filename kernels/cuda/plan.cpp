@@ -1,0 +1,186 @@
+#include "kernels/cuda/plan.h"
+
+#include <algorithm>
+#include <string>
+
+namespace caretd::kernels::cuda {
+namespace {
+
+constexpr int kHeaderBytes = 1024;  // step::SharedHeader
+constexpr int kMinSlots = 3;
+constexpr int kMaxSlots = 24;  // step::kMaxSlots
+constexpr int kMaxSplits = 256;
+
+int round_up(int value, int unit) {
+  return (value + unit - 1) / unit * unit;
+}
+
+int column_tiles(int tokens) {
+  return tokens <= 8 ? 1 : tokens <= 16 ? 2 : 4;
+}
+
+int routing_bytes(const StepDims& dims, int tokens) {
+  const int distinct = round_up(std::min(dims.experts, tokens * dims.topk), 2);
+  return 16 + tokens * kMaxTopK * 4 + distinct * 2 + distinct * tokens;
+}
+
+int attention_bytes(const StepDims& dims) {
+  const int pitch = (dims.kv_width() * 2 + 16) | 16;
+  return (kAttentionRows + kAttentionTile) * pitch + 4 * kAttentionRows * (kAttentionTile + 1) * 4 +
+         kAttentionRows * (kAttentionTile + 8) * 2 + kAttentionRows * 12;
+}
+
+int candidate_bytes(const StepDims& dims, int blocks) {
+  const int tiles = (dims.vocab + kTileRows - 1) / kTileRows;
+  const int rows = (tiles + blocks - 1) / blocks * kTileRows;
+  int size = kCandidateCount;
+  while (size < rows) size *= 2;
+  const int merged = (blocks + 1) / 2 * kCandidateCount;
+  return std::max(size, merged) * 8;
+}
+
+Result<void> multiple_of(int value, int unit, const char* name) {
+  if (value % unit == 0) return {};
+  return fail(ErrorKind::unsupported, std::string("the CUDA runner needs ") + name +
+                                          " to be a multiple of " + std::to_string(unit) +
+                                          ", this model has " + std::to_string(value) +
+                                          "; use the CPU runner");
+}
+
+}  // namespace
+
+Result<void> check_dims(const StepDims& dims) {
+  const struct {
+    int value;
+    int unit;
+    const char* name;
+  } rules[] = {
+      {dims.hidden, 64, "hidden_size"},
+      {dims.q_rank, 64, "q_lora_rank"},
+      {dims.kv_rank, 128, "kv_lora_rank"},
+      {dims.nope, 32, "qk_nope_head_dim"},
+      {dims.rope, 16, "qk_rope_head_dim"},
+      {dims.head_dim(), 32, "the query head size"},
+      {dims.v, 32, "v_head_dim"},
+      {dims.dense_width, 32, "intermediate_size"},
+      {dims.shared_width, 32, "the shared experts' width"},
+      {dims.expert_width, 32, "moe_intermediate_size"},
+  };
+  for (const auto& rule : rules) {
+    if (auto ok = multiple_of(rule.value, rule.unit, rule.name); !ok) return ok;
+  }
+  if (dims.kv_rank > 512 || dims.nope > 128 || dims.layers > kStepMaxLayers ||
+      dims.experts > kMaxExperts || dims.topk > kMaxTopK || dims.groups > 32) {
+    return fail(ErrorKind::unsupported,
+                "the CUDA runner takes kv_lora_rank up to 512, qk_nope_head_dim up to 128, 128 "
+                "layers, 256 experts, 8 experts a token and 32 groups; use the CPU runner");
+  }
+  return {};
+}
+
+Result<StepShared> plan_shared(const StepDims& dims, int tokens, const DeviceLimits& limits) {
+  const int tiles = column_tiles(tokens);
+  StepShared shared;
+  shared.routing = kHeaderBytes;
+  shared.scratch = round_up(shared.routing + routing_bytes(dims, tiles * 8), 128);
+  shared.activations = shared.scratch + tiles * 8192;
+  // A pitch of 64 modulo 128 bytes keeps the rows of neighbouring tokens in different banks.
+  const int widest = std::max({dims.hidden, dims.q_rank, dims.kv_rank});
+  shared.activation_pitch = round_up(widest * 2, 128) + 64;
+  const int activations = std::max({tiles * 8 * shared.activation_pitch, attention_bytes(dims),
+                                    candidate_bytes(dims, limits.multiprocessors)});
+  shared.ring = round_up(shared.activations + activations, 128);
+  shared.slot_bytes = round_up(kMaxChunkBytes, 128);
+  shared.slots = std::min((limits.shared_bytes - shared.ring) / shared.slot_bytes, kMaxSlots);
+  shared.total = shared.ring + shared.slots * shared.slot_bytes;
+  if (shared.slots < kMinSlots) {
+    return fail(ErrorKind::unsupported,
+                "this GPU has too little shared memory for a model of this width; use the CPU "
+                "runner");
+  }
+  return shared;
+}
+
+Result<int> max_step_tokens(const StepDims& dims, const DeviceLimits& limits) {
+  for (const int tokens : {32, 16}) {
+    if (plan_shared(dims, tokens, limits)) return tokens;
+  }
+  auto smallest = plan_shared(dims, 8, limits);
+  if (!smallest) return pass_on(std::move(smallest));
+  return 8;
+}
+
+AttentionPlan plan_attention(std::span<const AttentionRun> runs, int heads, int multiprocessors) {
+  const auto groups_of = [&](const AttentionRun& run) {
+    return (run.tokens * heads + kAttentionRows - 1) / kAttentionRows;
+  };
+  const auto tiles_of = [](const AttentionRun& run) {
+    return (run.position + run.tokens + kAttentionTile - 1) / kAttentionTile;
+  };
+  std::int64_t work = 0;
+  for (const AttentionRun& run : runs) {
+    work += static_cast<std::int64_t>(groups_of(run)) * tiles_of(run);
+  }
+  // Two tiles an item or more: a third of the time of one tile goes into starting and merging.
+  const int tiles_per_item =
+      std::max<int>(2, static_cast<int>((work + multiprocessors - 1) / multiprocessors));
+
+  AttentionPlan plan;
+  int merged = 0;
+  for (std::size_t r = 0; r < runs.size(); ++r) {
+    const AttentionRun& run = runs[r];
+    const int tiles = tiles_of(run);
+    const int wanted = std::min((tiles + tiles_per_item - 1) / tiles_per_item, kMaxSplits);
+    const int per_split = (tiles + wanted - 1) / wanted;
+    const int splits = (tiles + per_split - 1) / per_split;
+    plan.first_item.push_back(static_cast<int>(plan.items.size()));
+    plan.splits.push_back(splits);
+    merged += run.tokens * splits;
+    for (int group = 0; group < groups_of(run); ++group) {
+      for (int split = 0; split < splits; ++split) {
+        plan.items.push_back({static_cast<int>(r), group * kAttentionRows,
+                              split * per_split * kAttentionTile,
+                              std::min((split + 1) * per_split, tiles) * kAttentionTile});
+      }
+    }
+  }
+  // Every block that expands a head's values merges that head itself, unless that is too much.
+  plan.combine_separately = merged > 48;
+  return plan;
+}
+
+int max_attention_items(int tokens, int heads, int multiprocessors) {
+  // Items that are full plus, for every group, one that is not.
+  const int groups = (tokens * heads + kAttentionRows - 1) / kAttentionRows + tokens;
+  return multiprocessors + groups + kMaxSplits;
+}
+
+Slice slice_of(int size, int unit, int rank, int ranks) {
+  const int units = (size + unit - 1) / unit;
+  const auto cut = [&](int at) {
+    return std::min(static_cast<int>(static_cast<std::int64_t>(units) * at / ranks) * unit, size);
+  };
+  return {cut(rank), cut(rank + 1)};
+}
+
+std::int64_t step_weight_bytes(const StepDims& dims, Format format, std::int64_t distinct) {
+  const auto bytes = [&](Format f, int rows, int cols) {
+    return PackedShape{f, rows, cols}.bytes();
+  };
+  const int q_rows = dims.q_rank > 0 ? dims.q_rank : dims.q_width();
+  std::int64_t layer = bytes(format, q_rows + dims.kv_width(), dims.hidden) +
+                       dims.heads * (bytes(Format::bf16, dims.kv_rank, dims.nope) +
+                                     bytes(Format::bf16, dims.v, dims.kv_rank)) +
+                       bytes(format, dims.hidden, dims.heads * dims.v);
+  if (dims.q_rank > 0) layer += bytes(format, dims.q_width(), dims.q_rank);
+  std::int64_t total = dims.layers * layer + bytes(Format::bf16, dims.vocab, dims.hidden);
+  for (int l = 0; l < dims.layers; ++l) {
+    const int width = dims.is_moe(l) ? dims.shared_width : dims.dense_width;
+    total += bytes(format, 2 * width, dims.hidden) + bytes(format, dims.hidden, width);
+    if (dims.is_moe(l)) total += static_cast<std::int64_t>(dims.experts) * dims.hidden * 4;
+  }
+  return total + distinct * (bytes(format, 2 * dims.expert_width, dims.hidden) +
+                             bytes(format, dims.hidden, dims.expert_width));
+}
+
+}  // namespace caretd::kernels::cuda

@@ -1,0 +1,212 @@
+// Thin names for the PTX instructions the kernels use (PTX ISA 8.x). Compute capability 9.0 has the
+// bulk copy engine; below it the same functions copy with cp.async.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include <cuda_bf16.h>
+
+namespace caretd::kernels::cuda {
+
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+#define CARETD_BULK_COPY 1
+#else
+#define CARETD_BULK_COPY 0
+#endif
+
+__device__ __forceinline__ std::uint32_t shared_address(const void* pointer) {
+  return static_cast<std::uint32_t>(__cvta_generic_to_shared(pointer));
+}
+
+// --- mbarrier: arrival counters in shared memory ---------------------------------------------
+
+__device__ __forceinline__ void mbarrier_init(std::uint32_t barrier, unsigned arrivals) {
+  asm volatile("mbarrier.init.shared.b64 [%0], %1;" ::"r"(barrier), "r"(arrivals) : "memory");
+}
+
+__device__ __forceinline__ void mbarrier_arrive(std::uint32_t barrier) {
+  asm volatile("{ .reg .b64 state; mbarrier.arrive.shared.b64 state, [%0]; }" ::"r"(barrier)
+               : "memory");
+}
+
+/// Returns once the phase with this parity has completed.
+__device__ __forceinline__ void mbarrier_wait(std::uint32_t barrier, unsigned parity) {
+#if CARETD_BULK_COPY
+  asm volatile(
+      "{ .reg .pred done;\n"
+      "wait: mbarrier.try_wait.parity.shared.b64 done, [%0], %1;\n"
+      "@!done bra wait; }" ::"r"(barrier),
+      "r"(parity)
+      : "memory");
+#else
+  unsigned done = 0;
+  while (done == 0) {
+    asm volatile(
+        "{ .reg .pred p; mbarrier.test_wait.parity.shared.b64 p, [%1], %2;\n"
+        "selp.u32 %0, 1, 0, p; }"
+        : "=r"(done)
+        : "r"(barrier), "r"(parity)
+        : "memory");
+  }
+#endif
+}
+
+/// Makes initialised barriers known to the bulk copy engine.
+__device__ __forceinline__ void mbarrier_init_fence() {
+#if CARETD_BULK_COPY
+  asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
+  asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
+#endif
+}
+
+// --- copies from global to shared memory -----------------------------------------------------
+
+__device__ __forceinline__ void copy_async_16(std::uint32_t to, const void* from) {
+  asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(to), "l"(from) : "memory");
+}
+
+/// Copies 16 bytes, or writes 16 zero bytes where `valid` is false.
+__device__ __forceinline__ void copy_async_16(std::uint32_t to, const void* from, bool valid) {
+  const int bytes = valid ? 16 : 0;
+  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(to), "l"(from), "r"(bytes)
+               : "memory");
+}
+
+__device__ __forceinline__ void copy_async_commit() {
+  asm volatile("cp.async.commit_group;" ::: "memory");
+}
+
+template <int kPending>
+__device__ __forceinline__ void copy_async_wait() {
+  asm volatile("cp.async.wait_group %0;" ::"n"(kPending) : "memory");
+}
+
+/// How many arrivals bulk_load signals to the barrier of a stage.
+inline constexpr unsigned kBulkLoadArrivals = CARETD_BULK_COPY ? 1 : 32;
+
+/// Loads `bytes` (a multiple of 16) that will be read once; called by one whole warp. The barrier's
+/// phase completes when the data is there.
+__device__ __forceinline__ void bulk_load(std::uint32_t to, const std::byte* from, unsigned bytes,
+                                          std::uint32_t barrier, int lane) {
+#if CARETD_BULK_COPY
+  if (lane == 0) {
+    std::uint64_t policy = 0;
+    asm("createpolicy.fractional.L2::evict_first.b64 %0, 1.0;" : "=l"(policy));
+    asm volatile("mbarrier.arrive.expect_tx.shared.b64 _, [%0], %1;" ::"r"(barrier), "r"(bytes)
+                 : "memory");
+    asm volatile(
+        "cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes.L2::cache_hint"
+        " [%0], [%1], %2, [%3], %4;" ::"r"(to),
+        "l"(from), "r"(bytes), "r"(barrier), "l"(policy)
+        : "memory");
+  }
+  __syncwarp();
+#else
+  for (unsigned at = lane * 16; at < bytes; at += 32 * 16) copy_async_16(to + at, from + at);
+  asm volatile("cp.async.mbarrier.arrive.noinc.shared.b64 [%0];" ::"r"(barrier) : "memory");
+#endif
+}
+
+/// Asks for `bytes` to be brought into L2; called by one whole warp.
+__device__ __forceinline__ void prefetch_l2(const std::byte* from, unsigned bytes, int lane) {
+  for (unsigned at = lane * 128; at < bytes; at += 32 * 128) {
+    asm volatile("prefetch.global.L2 [%0];" ::"l"(from + at));
+  }
+}
+
+// --- synchronisation -------------------------------------------------------------------------
+
+/// Barrier `id` (1-15) among `threads` threads of the block.
+__device__ __forceinline__ void named_barrier_sync(int id, int threads) {
+  asm volatile("bar.sync %0, %1;" ::"r"(id), "r"(threads) : "memory");
+}
+__device__ __forceinline__ void named_barrier_arrive(int id, int threads) {
+  asm volatile("bar.arrive %0, %1;" ::"r"(id), "r"(threads) : "memory");
+}
+
+__device__ __forceinline__ void add_release(unsigned* counter, unsigned value) {
+  asm volatile("red.release.gpu.global.add.u32 [%0], %1;" ::"l"(counter), "r"(value) : "memory");
+}
+__device__ __forceinline__ unsigned fetch_add_acq_rel(unsigned* counter, unsigned value) {
+  unsigned old = 0;
+  asm volatile("atom.acq_rel.gpu.global.add.u32 %0, [%1], %2;"
+               : "=r"(old)
+               : "l"(counter), "r"(value)
+               : "memory");
+  return old;
+}
+__device__ __forceinline__ unsigned load_acquire(const unsigned* counter) {
+  unsigned value = 0;
+  asm volatile("ld.acquire.gpu.global.u32 %0, [%1];" : "=r"(value) : "l"(counter) : "memory");
+  return value;
+}
+/// Returns once `counter`, which only grows, has reached `target`.
+__device__ __forceinline__ void wait_for(const unsigned* counter, unsigned target) {
+  while (static_cast<int>(load_acquire(counter) - target) < 0) {
+  }
+}
+
+// --- matrix fragments ------------------------------------------------------------------------
+
+__device__ __forceinline__ uint4 load_matrix_x4(std::uint32_t address) {
+  uint4 r;
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];"
+               : "=r"(r.x), "=r"(r.y), "=r"(r.z), "=r"(r.w)
+               : "r"(address));
+  return r;
+}
+__device__ __forceinline__ uint4 load_matrix_x4_transposed(std::uint32_t address) {
+  uint4 r;
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0,%1,%2,%3}, [%4];"
+               : "=r"(r.x), "=r"(r.y), "=r"(r.z), "=r"(r.w)
+               : "r"(address));
+  return r;
+}
+__device__ __forceinline__ uint2 load_matrix_x2(std::uint32_t address) {
+  uint2 r;
+  asm volatile("ldmatrix.sync.aligned.m8n8.x2.shared.b16 {%0,%1}, [%2];"
+               : "=r"(r.x), "=r"(r.y)
+               : "r"(address));
+  return r;
+}
+
+/// c[16 x 8] += a[16 x 16] * b[16 x 8], BF16 operands, float accumulators.
+/// Lane (g = lane / 4, t = lane % 4) holds c rows g, g+8 and columns 2t, 2t+1.
+__device__ __forceinline__ void multiply_accumulate(float (&c)[4], const uint4& a, std::uint32_t b0,
+                                                    std::uint32_t b1) {
+  asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 "
+      "{%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
+      : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
+      : "r"(a.x), "r"(a.y), "r"(a.z), "r"(a.w), "r"(b0), "r"(b1));
+}
+
+__device__ __forceinline__ std::uint32_t pack_bf16(float low, float high) {
+  const __nv_bfloat162 pair = __floats2bfloat162_rn(low, high);
+  return *reinterpret_cast<const std::uint32_t*>(&pair);
+}
+
+/// Four E4M3 bytes to two BF16 pairs, each value 2^-120 too small: {bytes 1, 3} and {bytes 0, 2}.
+/// Moving sign, exponent and mantissa is exact for subnormals too.
+__device__ __forceinline__ void widen_fp8(std::uint32_t bytes, std::uint32_t& odd,
+                                          std::uint32_t& even) {
+  odd = (bytes & 0x80008000U) | ((bytes >> 4) & 0x07F007F0U);
+  even = ((bytes << 8) & 0x80008000U) | ((bytes << 4) & 0x07F007F0U);
+}
+
+// --- reductions within a warp ----------------------------------------------------------------
+
+__device__ __forceinline__ float warp_sum(float value) {
+#pragma unroll
+  for (int offset = 16; offset > 0; offset /= 2) value += __shfl_xor_sync(~0U, value, offset);
+  return value;
+}
+__device__ __forceinline__ float warp_max(float value) {
+#pragma unroll
+  for (int offset = 16; offset > 0; offset /= 2) {
+    value = fmaxf(value, __shfl_xor_sync(~0U, value, offset));
+  }
+  return value;
+}
+
+}  // namespace caretd::kernels::cuda

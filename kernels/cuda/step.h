@@ -1,0 +1,224 @@
+// One step of the whole model for up to 32 tokens as one persistent kernel: a block on every
+// multiprocessor walks all layers, separated by grid barriers, while a producer warp in each block
+// streams that block's share of the weights through a ring in shared memory, across the barriers,
+// so that the memory pipe does not drain between operations (docs/performance.md, "The step").
+//
+// All pointers are device pointers unless said otherwise; T is the number of tokens of the step.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include <cuda_bf16.h>
+#include <cuda_runtime_api.h>
+
+#include "kernels/cuda/layout.h"
+
+namespace caretd::kernels::cuda {
+
+inline constexpr int kPageRows = 64;       ///< tokens in a KV page
+inline constexpr int kStepMaxTokens = 32;  ///< tokens of one step
+inline constexpr int kStepMaxLayers = 128;
+inline constexpr int kMaxExperts = 256;
+inline constexpr int kMaxTopK = 8;
+inline constexpr int kAttentionTile = 32;  ///< KV rows the attention loads at a time
+inline constexpr int kAttentionRows = 16;  ///< (token, head) rows of one attention item
+inline constexpr int kCandidateCount = 64;
+inline constexpr int kProfileMarks = 2048;
+
+/// Sizes of the model, or of this device's share of it.
+struct StepDims {
+  int layers = 0;
+  int dense_layers = 0;
+  int moe_layer_freq = 1;
+  int hidden = 0;
+  int heads = 0;
+  int q_rank = 0;  ///< 0: plain q projection
+  int kv_rank = 0;
+  int nope = 0;
+  int rope = 0;
+  int v = 0;
+  int experts = 0;
+  int topk = 0;
+  int groups = 1;
+  int topk_groups = 1;
+  int group_limited = 0;
+  int normalize_topk = 0;
+  float routed_scaling = 1.0F;
+  int dense_width = 0;
+  int shared_width = 0;
+  int expert_width = 0;
+  int vocab = 0;
+  int real_vocab = 0;
+  float norm_epsilon = 1e-6F;
+  float softmax_scale_log2 = 0.0F;  ///< softmax scale times log2(e)
+
+  [[nodiscard]] CARETD_HOST_DEVICE int head_dim() const { return nope + rope; }
+  [[nodiscard]] CARETD_HOST_DEVICE int q_width() const { return heads * (nope + rope); }
+  [[nodiscard]] CARETD_HOST_DEVICE int kv_width() const { return kv_rank + rope; }
+  [[nodiscard]] CARETD_HOST_DEVICE bool is_moe(int layer) const {
+    return experts > 0 && layer >= dense_layers && layer % moe_layer_freq == 0;
+  }
+  /// Index of a layer's feed-forward weights among those of its kind.
+  [[nodiscard]] CARETD_HOST_DEVICE int moe_before(int layer) const {
+    if (experts == 0 || layer <= dense_layers) return 0;
+    const int first = (dense_layers + moe_layer_freq - 1) / moe_layer_freq * moe_layer_freq;
+    return layer <= first ? 0 : (layer - 1 - first) / moe_layer_freq + 1;
+  }
+  [[nodiscard]] CARETD_HOST_DEVICE int moe_index(int layer) const { return moe_before(layer); }
+  [[nodiscard]] CARETD_HOST_DEVICE int dense_index(int layer) const {
+    return layer - moe_before(layer);
+  }
+  /// Elements of one token's feed-forward activations: [shared or dense | one part a routed
+  /// expert].
+  [[nodiscard]] CARETD_HOST_DEVICE int ffn_width() const {
+    const int moe = shared_width + topk * expert_width;
+    return dense_width > moe ? dense_width : moe;
+  }
+};
+
+/// Packed weights (layout.h). Arrays over layers or experts are contiguous: element i of a kind
+/// starts i * PackedShape::bytes() after the first. "in" is the stream format, except where BF16.
+struct StepWeights {
+  const __nv_bfloat16* embedding = nullptr;  ///< [vocab, hidden], row-major, BF16
+  const float* attention_norm = nullptr;     ///< [layers, hidden]
+  const float* q_norm = nullptr;             ///< [layers, q_rank]
+  const float* kv_norm = nullptr;            ///< [layers, kv_rank]
+  const float* ffn_norm = nullptr;           ///< [layers, hidden]
+  const float* final_norm = nullptr;         ///< [hidden]
+  const std::byte* first = nullptr;   ///< [layers] of [q | kv_a, hidden], or [q_a | kv_a, hidden]
+  const std::byte* q_b = nullptr;     ///< [layers] of [q_width, q_rank]
+  const std::byte* absorb = nullptr;  ///< [layers, heads] of [kv_rank, nope], BF16: kv_b's K half^T
+  const std::byte* value = nullptr;   ///< [layers, heads] of [v, kv_rank], BF16: kv_b's V half
+  const std::byte* out = nullptr;     ///< [layers] of [hidden, heads * v]
+  const std::byte* dense_up = nullptr;    ///< [dense layers] of interleaved [2 dense_width, hidden]
+  const std::byte* dense_down = nullptr;  ///< [dense layers] of [hidden, dense_width]
+  const std::byte* shared_up = nullptr;   ///< [MoE layers] of interleaved [2 shared_width, hidden]
+  const std::byte* shared_down = nullptr;  ///< [MoE layers] of [hidden, shared_width]
+  const std::byte* expert_up = nullptr;    ///< [MoE layers, experts] of [2 expert_width, hidden]
+  const std::byte* expert_down = nullptr;  ///< [MoE layers, experts] of [hidden, expert_width]
+  const float* router = nullptr;           ///< [MoE layers, experts, hidden], row-major
+  const std::byte* head = nullptr;         ///< [vocab, hidden], BF16
+  const float2* rotary = nullptr;          ///< [positions, rope / 2]: cosine and sine
+};
+
+/// One token of the step.
+struct StepToken {
+  int id = 0;
+  int position = 0;
+  int run = 0;
+  int output = -1;  ///< row of the output, or none
+};
+
+/// Consecutive tokens of one sequence.
+struct StepRun {
+  int first_token = 0;
+  int tokens = 0;
+  int first_page = 0;  ///< index into StepBatch::pages
+  int first_item = 0;  ///< item (m-tile, split) of the run is first_item + m-tile * splits + split
+  int splits = 1;
+};
+
+/// One block's piece of attention: 16 (token, head) rows of a run over KV positions [begin, end).
+struct AttentionItem {
+  int run = 0;
+  int first_row = 0;  ///< within the run's tokens * heads rows
+  int begin = 0;
+  int end = 0;
+};
+
+/// A step's input, in device memory.
+struct StepBatch {
+  int tokens = 0;
+  int items = 0;
+  int combine_separately = 0;  ///< splits are merged in a phase of their own
+  int outputs = 0;
+  const StepToken* token = nullptr;  ///< [tokens]
+  const StepRun* run = nullptr;
+  const AttentionItem* item = nullptr;  ///< [items]
+  const int* pages = nullptr;
+};
+
+/// Scratch in device memory; sizes for the largest step.
+struct StepBuffers {
+  float* x = nullptr;                  ///< [T, hidden]: the residual stream
+  float* low = nullptr;                ///< [T, q_rank]
+  __nv_bfloat16* q = nullptr;          ///< [T, q_width], BF16 activation order
+  float* kv = nullptr;                 ///< [T, kv_width]: kv_a's output
+  __nv_bfloat16* query = nullptr;      ///< [T * heads, kv_width]: absorbed queries, plain order
+  float* partial = nullptr;            ///< [items, 16, kv_rank]: unnormalised attention outputs
+  float2* partial_stats = nullptr;     ///< [items, 16]: row maximum (log2 units) and row sum
+  __nv_bfloat16* context = nullptr;    ///< [T * heads, kv_rank], BF16 order (separate combine)
+  __nv_bfloat16* attention = nullptr;  ///< [T, heads * v], stream format's activation order
+  __nv_bfloat16* ffn = nullptr;        ///< [T, ffn_width], stream format's activation order
+  float* router_logits = nullptr;      ///< [T, experts]
+  int* topk_expert = nullptr;          ///< [T, kMaxTopK]
+  float* topk_weight = nullptr;        ///< [T, kMaxTopK]
+  float* logits = nullptr;             ///< [outputs, vocab]
+  std::uint64_t* keys = nullptr;       ///< [outputs, blocks, kCandidateCount]
+  float2* exponential = nullptr;       ///< [outputs, blocks]: maximum and sum of exponentials
+};
+
+/// Counters in device memory, used alternately by even and odd steps: a step clears the other set.
+struct StepCounters {
+  unsigned barrier = 0;
+  unsigned routed = 0;    ///< tokens whose experts are chosen, over all layers
+  unsigned distinct = 0;  ///< experts read by this step, over all layers (statistics)
+  unsigned unused = 0;
+  unsigned router[kStepMaxTokens] = {};  ///< logits written, over all layers
+};
+
+/// One row of output; the array lies in host memory that the device can write.
+struct CandidateRow {
+  float log_sum_exp = 0.0F;
+  int count = 0;
+  std::int32_t id[kCandidateCount] = {};
+  float logit[kCandidateCount] = {};
+};
+
+/// Where a block keeps things in its dynamic shared memory (bytes from its start); see plan.h.
+struct StepShared {
+  int routing = 0;
+  int scratch = 0;
+  int activations = 0;
+  int activation_pitch = 0;  ///< bytes from one token's activation row to the next
+  int ring = 0;
+  int slots = 0;
+  int slot_bytes = 0;
+  int total = 0;
+};
+
+struct StepParams {
+  StepDims dims;
+  StepWeights weights;
+  StepBatch batch;
+  StepBuffers buffers;
+  StepShared shared;
+  StepCounters* counters = nullptr;        ///< of this step, all zero
+  StepCounters* other_counters = nullptr;  ///< of the next step, cleared by this one
+  std::byte* kv_pages = nullptr;           ///< [pages][layers][64][kv_width] BF16
+  CandidateRow* candidates = nullptr;      ///< [outputs], host memory
+  unsigned* distinct_experts = nullptr;    ///< host memory
+  long long* profile = nullptr;            ///< [kProfileMarks] clock of block 0 after each barrier
+  int first_layer = 0;
+  int last_layer = 0;  ///< one past
+  int embed = 1;       ///< start from token ids; otherwise x is given
+  int want_candidates = 0;
+  unsigned forced_routing = 0;  ///< not 0: seed of uniformly random expert choices
+  unsigned prefetch_bytes = 0;  ///< of weights a block asks into L2 ahead of its ring
+};
+
+/// Prepares the kernels for `shared_bytes` of dynamic shared memory a block; once per device.
+[[nodiscard]] cudaError_t prepare_step(Format format, int shared_bytes);
+
+/// Launches one step on `blocks` blocks, all of which must be resident together.
+[[nodiscard]] cudaError_t launch_step(Format format, const StepParams& params, int blocks,
+                                      cudaStream_t stream);
+
+inline constexpr int kStepTeams = 4;
+inline constexpr int kStepTeamWarps = 4;
+inline constexpr int kStepConsumerWarps = kStepTeams * kStepTeamWarps;
+inline constexpr int kStepConsumers = kStepConsumerWarps * 32;
+inline constexpr int kStepThreads = kStepConsumers + 64;  ///< + producer warp + router warp
+
+}  // namespace caretd::kernels::cuda

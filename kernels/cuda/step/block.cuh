@@ -1,0 +1,110 @@
+// What a thread of the step kernel knows about its place, and the two ways blocks and warps wait:
+// the grid barrier between operations and the ring of weight stages within a block.
+#pragma once
+
+#include "kernels/cuda/ptx.cuh"
+#include "kernels/cuda/step.h"
+
+namespace caretd::kernels::cuda::step {
+
+inline constexpr int kMaxSlots = 24;
+inline constexpr int kConsumerBarrier = 1;  ///< hardware barrier of the 16 consumer warps
+inline constexpr int kRouterBarrier = 2;    ///< consumers arrive, the router warp waits
+inline constexpr int kTeamBarrier = 4;      ///< + team
+
+/// Start of the dynamic shared memory.
+struct SharedHeader {
+  std::uint64_t full[kMaxSlots];   ///< a stage has arrived
+  std::uint64_t empty[kMaxSlots];  ///< four warps have finished with it
+  std::uint64_t routing_ready;     ///< the routing table of the current layer stands
+  unsigned issued[kMaxSlots];      ///< the stage whose load into the slot was started last
+};
+
+/// A thread's view of the step. Consumer warps, the producer warp and the router warp each count
+/// ring stages and grid barriers for themselves; the counts agree because all walk the same layers.
+struct Block {
+  const StepParams& p;
+  std::byte* memory;
+  SharedHeader* header;
+  int index;  ///< of the block
+  int blocks;
+  int warp;
+  int lane;
+  unsigned stage = 0;       ///< ring stages issued or consumed by the operations before this one
+  unsigned barriers = 0;    ///< grid barriers passed
+  unsigned moe_layers = 0;  ///< MoE layers whose routing has been awaited
+
+  [[nodiscard]] __device__ int team() const { return warp / kStepTeamWarps; }
+  [[nodiscard]] __device__ int team_warp() const { return warp % kStepTeamWarps; }
+  [[nodiscard]] __device__ int tokens() const { return p.batch.tokens; }
+  [[nodiscard]] __device__ std::byte* activations() const { return memory + p.shared.activations; }
+  [[nodiscard]] __device__ float4* scratch() const {
+    return reinterpret_cast<float4*>(memory + p.shared.scratch);
+  }
+};
+
+/// The tiles of one operation that belong to a block: first, first + blocks, ...
+/// `shift` lets an operation start where the previous one left off, which evens out the load.
+struct Share {
+  int first;
+  int stride;
+  int count;
+
+  __device__ Share(const Block& block, int tiles, int shift = 0)
+      : first((block.index + block.blocks - shift % block.blocks) % block.blocks),
+        stride(block.blocks),
+        count(first < tiles ? (tiles - first + block.blocks - 1) / block.blocks : 0) {}
+  [[nodiscard]] __device__ int tile(int i) const { return first + i * stride; }
+  /// Tiles are streamed in groups of one for every team, chunk by chunk: the first stage of a
+  /// tile's group, and the number of tiles in it.
+  [[nodiscard]] __device__ int group_stage(int i, int chunks) const {
+    return i / kStepTeams * kStepTeams * chunks;
+  }
+  [[nodiscard]] __device__ int group_size(int i) const {
+    return min(kStepTeams, count - i / kStepTeams * kStepTeams);
+  }
+};
+
+__device__ __forceinline__ void consumer_sync() {
+  named_barrier_sync(kConsumerBarrier, kStepConsumers);
+}
+
+/// All consumer warps of all blocks; what they wrote before is visible to all after.
+__device__ __forceinline__ void grid_barrier(Block& block) {
+  consumer_sync();
+  ++block.barriers;
+  if (threadIdx.x == 0) {
+    add_release(&block.p.counters->barrier, 1);
+    wait_for(&block.p.counters->barrier, block.barriers * block.blocks);
+    if (block.p.profile != nullptr && block.index == 0 && block.barriers < kProfileMarks) {
+      block.p.profile[block.barriers] = clock64();
+    }
+  }
+  consumer_sync();
+}
+
+[[nodiscard]] __device__ __forceinline__ std::uint32_t slot_address(const Block& block,
+                                                                    unsigned stage) {
+  return shared_address(block.memory + block.p.shared.ring) +
+         stage % block.p.shared.slots * block.p.shared.slot_bytes;
+}
+
+/// A barrier's parity tells one phase from the next, not from the one after it, and a team may wait
+/// for a stage that is more than a lap ahead: hence the number of the stage.
+__device__ __forceinline__ void wait_full(const Block& block, unsigned stage) {
+  const unsigned slots = block.p.shared.slots;
+  const volatile unsigned* issued = &block.header->issued[stage % slots];
+  while (*issued != stage) {
+  }
+  mbarrier_wait(shared_address(&block.header->full[stage % slots]), stage / slots & 1U);
+}
+
+/// Gives the slot back to the producer; called by every warp of the team that owned the stage.
+__device__ __forceinline__ void release(const Block& block, unsigned stage) {
+  __syncwarp();
+  if (block.lane == 0) {
+    mbarrier_arrive(shared_address(&block.header->empty[stage % block.p.shared.slots]));
+  }
+}
+
+}  // namespace caretd::kernels::cuda::step

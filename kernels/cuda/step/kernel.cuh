@@ -1,0 +1,192 @@
+// The step kernel: the three roles of a block's warps and the order of the operations.
+#pragma once
+
+#include "kernels/cuda/step/attention.cuh"
+#include "kernels/cuda/step/ffn.cuh"
+#include "kernels/cuda/step/head.cuh"
+#include "kernels/cuda/step/producer.cuh"
+
+namespace caretd::kernels::cuda::step {
+
+/// x = embedding rows of the tokens.
+__device__ __forceinline__ void embed(const Block& block) {
+  const StepDims& dims = block.p.dims;
+  const int pairs = dims.hidden / 2;
+  for (int i = block.index * kStepConsumers + threadIdx.x; i < block.tokens() * pairs;
+       i += block.blocks * kStepConsumers) {
+    const std::int64_t id = block.p.batch.token[i / pairs].id;
+    const auto* row =
+        reinterpret_cast<const __nv_bfloat162*>(block.p.weights.embedding + id * dims.hidden);
+    reinterpret_cast<float2*>(block.p.buffers.x)[i] = __bfloat1622float2(row[i % pairs]);
+  }
+}
+
+/// Queries and the token's latent: norm, then [q | kv_a] or [q_a | kv_a] and q_b.
+template <Format F, int NT>
+__device__ __forceinline__ void project_queries(Block& block, int layer) {
+  const StepParams& p = block.p;
+  const StepDims& dims = p.dims;
+  const bool low_rank = dims.q_rank > 0;
+  const int q_rows = low_rank ? dims.q_rank : dims.q_width();
+  const auto store_query = [&](int row, int token, float value) {
+    store_activation<Format::bf16>(p.buffers.q + static_cast<std::int64_t>(token) * dims.q_width(),
+                                   row, value);
+  };
+  stage_norm<F>(block, p.buffers.x, dims.hidden,
+                p.weights.attention_norm + static_cast<std::int64_t>(layer) * dims.hidden);
+  const PackedShape first{F, q_rows + dims.kv_width(), dims.hidden};
+  multiply_tiles<F, NT>(block, first, Share(block, first.tiles()), staged_operand<NT>(block),
+                        [&](int tile, const float(&acc)[NT][4]) {
+#pragma unroll
+                          for (int nt = 0; nt < NT; ++nt) {
+                            for_results(
+                                block, tile, nt, acc[nt], [&](int row, int token, float value) {
+                                  if (row >= q_rows) {
+                                    p.buffers.kv[token * dims.kv_width() + row - q_rows] = value;
+                                  } else if (low_rank) {
+                                    p.buffers.low[token * dims.q_rank + row] = value;
+                                  } else {
+                                    store_query(row, token, value);
+                                  }
+                                });
+                          }
+                        });
+  grid_barrier(block);
+  if (!low_rank) return;
+  stage_norm<F>(block, p.buffers.low, dims.q_rank,
+                p.weights.q_norm + static_cast<std::int64_t>(layer) * dims.q_rank);
+  const PackedShape second{F, dims.q_width(), dims.q_rank};
+  multiply_tiles<F, NT>(block, second, Share(block, second.tiles()), staged_operand<NT>(block),
+                        [&](int tile, const float(&acc)[NT][4]) {
+#pragma unroll
+                          for (int nt = 0; nt < NT; ++nt) {
+                            for_results(block, tile, nt, acc[nt], store_query);
+                          }
+                        });
+  grid_barrier(block);
+}
+
+/// x += attention of the layer. With several devices, each holding some heads, the sum over the
+/// devices belongs at the end of this operation: reduction point one of two.
+template <Format F, int NT>
+__device__ __forceinline__ void attention(Block& block, int layer) {
+  const StepParams& p = block.p;
+  project_queries<F, NT>(block, layer);
+  rotate_and_write(block, layer);
+  absorb_queries<NT>(block);
+  grid_barrier(block);
+  attend(block, layer);
+  grid_barrier(block);
+  if (p.batch.combine_separately != 0) {
+    combine_all(block);
+    grid_barrier(block);
+  }
+  expand_values<F, NT>(block);
+  grid_barrier(block);
+  const int width = p.dims.heads * p.dims.v;
+  const PackedShape out{F, p.dims.hidden, width};
+  const Share share(block, out.tiles());
+  const Operand<NT> operand = operand_rows<NT>(block, p.buffers.attention, width);
+  for (int i = 0; i < share.count; ++i) {
+    multiply_split<F, NT>(
+        block, out, share.tile(i), operand, [&](int tile, int nt, const float(&sum)[4]) {
+          for_results(block, tile, nt, sum, [&](int row, int token, float value) {
+            p.buffers.x[static_cast<std::int64_t>(token) * p.dims.hidden + row] += value;
+          });
+        });
+  }
+  grid_barrier(block);
+}
+
+/// x += feed-forward of the layer. With several devices, each holding a part of every expert, the
+/// sum over the devices belongs at the end of this operation: reduction point two of two.
+template <Format F, int NT>
+__device__ __forceinline__ void feed_forward(Block& block, int layer) {
+  const StepParams& p = block.p;
+  if (p.dims.is_moe(layer)) named_barrier_arrive(kRouterBarrier, kStepConsumers + 32);
+  stage_norm<F>(block, p.buffers.x, p.dims.hidden,
+                p.weights.ffn_norm + static_cast<std::int64_t>(layer) * p.dims.hidden);
+  gate_and_up<F, NT>(block, layer);
+  grid_barrier(block);
+  down<F, NT>(block, layer);
+  grid_barrier(block);
+}
+
+template <int NT>
+__device__ __forceinline__ void finish(Block& block) {
+  const StepParams& p = block.p;
+  if (p.batch.outputs > 0) {
+    stage_norm<Format::bf16>(block, p.buffers.x, p.dims.hidden, p.weights.final_norm);
+    compute_logits<NT>(block);
+    if (p.want_candidates != 0) {
+      consumer_sync();
+      select_own_candidates(block);
+      grid_barrier(block);
+      merge_candidates(block);
+    }
+  }
+  if (block.index == 0) {
+    auto* words = reinterpret_cast<unsigned*>(p.other_counters);
+    for (unsigned i = threadIdx.x; i < sizeof(StepCounters) / 4; i += kStepConsumers) words[i] = 0;
+    if (threadIdx.x == 0 && p.distinct_experts != nullptr) {
+      *p.distinct_experts = __ldcg(&p.counters->distinct);
+    }
+    if (threadIdx.x == 0 && p.profile != nullptr && block.barriers + 1 < kProfileMarks) {
+      p.profile[block.barriers + 1] = clock64();
+    }
+  }
+}
+
+template <Format F, int NT>
+__device__ __forceinline__ void consume(Block& block) {
+  if (threadIdx.x == 0 && block.index == 0 && block.p.profile != nullptr) {
+    block.p.profile[0] = clock64();
+  }
+  if (block.p.embed != 0) {
+    embed(block);
+    grid_barrier(block);
+  }
+  for (int layer = block.p.first_layer; layer < block.p.last_layer; ++layer) {
+    attention<F, NT>(block, layer);
+    feed_forward<F, NT>(block, layer);
+  }
+  finish<NT>(block);
+}
+
+__device__ __forceinline__ void route(Block& block) {
+  for (int layer = block.p.first_layer; layer < block.p.last_layer; ++layer) {
+    if (block.p.dims.is_moe(layer)) route_tokens(block, layer);
+  }
+}
+
+template <Format F, int NT>
+__global__ void __launch_bounds__(kStepThreads, 1) run(const __grid_constant__ StepParams p) {
+  extern __shared__ __align__(128) std::byte memory[];
+  auto* header = reinterpret_cast<SharedHeader*>(memory);
+  if (threadIdx.x == 0) {
+    for (int i = 0; i < p.shared.slots; ++i) {
+      mbarrier_init(shared_address(&header->full[i]), kBulkLoadArrivals);
+      mbarrier_init(shared_address(&header->empty[i]), kStepTeamWarps);
+      header->issued[i] = ~0U;
+    }
+    mbarrier_init(shared_address(&header->routing_ready), 1);
+    mbarrier_init_fence();
+  }
+  __syncthreads();
+  Block block{p,
+              memory,
+              header,
+              static_cast<int>(blockIdx.x),
+              static_cast<int>(gridDim.x),
+              static_cast<int>(threadIdx.x) / 32,
+              static_cast<int>(threadIdx.x) % 32};
+  if (block.warp < kStepConsumerWarps) {
+    consume<F, NT>(block);
+  } else if (block.warp == kStepConsumerWarps) {
+    produce<F, NT>(block);
+  } else {
+    route(block);
+  }
+}
+
+}  // namespace caretd::kernels::cuda::step

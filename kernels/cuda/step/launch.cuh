@@ -1,0 +1,33 @@
+// Launching the step kernel of one weight format; included by its instantiation.
+#pragma once
+
+#include "kernels/cuda/step/kernel.cuh"
+
+namespace caretd::kernels::cuda::step {
+
+template <Format F, int NT>
+cudaError_t prepare_one(int shared_bytes) {
+  return cudaFuncSetAttribute(run<F, NT>, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                              shared_bytes);
+}
+
+template <Format F>
+cudaError_t prepare(int shared_bytes) {
+  cudaError_t error = prepare_one<F, 1>(shared_bytes);
+  if (error == cudaSuccess) error = prepare_one<F, 2>(shared_bytes);
+  if (error == cudaSuccess) error = prepare_one<F, 4>(shared_bytes);
+  return error;
+}
+
+template <Format F>
+cudaError_t launch(const StepParams& params, int blocks, cudaStream_t stream) {
+  const int tokens = params.batch.tokens;
+  const void* kernel = tokens <= 8    ? reinterpret_cast<const void*>(run<F, 1>)
+                       : tokens <= 16 ? reinterpret_cast<const void*>(run<F, 2>)
+                                      : reinterpret_cast<const void*>(run<F, 4>);
+  void* arguments[] = {const_cast<StepParams*>(&params)};
+  return cudaLaunchCooperativeKernel(kernel, dim3(blocks), dim3(kStepThreads), arguments,
+                                     params.shared.total, stream);
+}
+
+}  // namespace caretd::kernels::cuda::step

@@ -1,0 +1,8 @@
+#include "kernels/cuda/step/launch.cuh"
+
+namespace caretd::kernels::cuda::step {
+
+template cudaError_t prepare<Format::fp8>(int shared_bytes);
+template cudaError_t launch<Format::fp8>(const StepParams& params, int blocks, cudaStream_t stream);
+
+}  // namespace caretd::kernels::cuda::step

@@ -1,40 +1,18 @@
 #include "daemon/session_settings.h"
 
-#include <charconv>
 #include <chrono>
+#include <cstdint>
+#include <fstream>
+#include <iterator>
 #include <string>
+#include <system_error>
 #include <utility>
 
+#include "lsp/documents/uri.h"
+
 namespace caretd::daemon {
-namespace {
-
-std::optional<std::string> percent_decoded(std::string_view text) {
-  std::string decoded;
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    if (text[i] != '%') {
-      decoded += text[i];
-      continue;
-    }
-    unsigned value = 0;
-    const char* const digits = text.data() + i + 1;
-    if (i + 2 >= text.size()) return std::nullopt;
-    const auto [stopped, error] = std::from_chars(digits, digits + 2, value, 16);
-    if (error != std::errc() || stopped != digits + 2 || value == 0) return std::nullopt;
-    decoded += static_cast<char>(value);
-    i += 2;
-  }
-  return decoded;
-}
-
-}  // namespace
-
 std::optional<std::filesystem::path> path_of_uri(std::string_view uri) {
-  constexpr std::string_view kScheme = "file://";
-  if (!uri.starts_with(kScheme)) return std::nullopt;
-  uri.remove_prefix(kScheme.size());
-  if (uri.starts_with("localhost/")) uri.remove_prefix(std::string_view("localhost").size());
-  if (!uri.starts_with('/')) return std::nullopt;
-  auto path = percent_decoded(uri);
+  auto path = lsp::path_of_uri(uri);
   if (!path) return std::nullopt;
   return std::filesystem::path(*std::move(path));
 }
@@ -53,6 +31,15 @@ Configuration session_configuration(std::vector<SettingsLayer> process_layers,
   return resolve(process_layers);
 }
 
+std::optional<std::string> read_ignore_file(const std::string& path) {
+  constexpr std::uintmax_t kMostBytes = std::uintmax_t{1} << 20;
+  std::error_code error;
+  if (!std::filesystem::is_regular_file(path, error)) return std::nullopt;
+  if (std::filesystem::file_size(path, error) > kMostBytes || error) return std::nullopt;
+  std::ifstream file(path, std::ios::binary);
+  return std::string(std::istreambuf_iterator<char>(file), {});
+}
+
 lsp::Settings to_session_settings(const Settings& settings) {
   const CompletionSettings& completion = settings.completion;
   lsp::Settings result;
@@ -64,6 +51,7 @@ lsp::Settings to_session_settings(const Settings& settings) {
   result.max_tokens = static_cast<int>(completion.max_tokens);
   result.time_budget = std::chrono::milliseconds(completion.time_budget_ms);
   result.min_probability = completion.min_probability;
+  result.related_code = settings.context.related_code;
   return result;
 }
 

@@ -3,6 +3,7 @@
 
 #include <filesystem>
 #include <optional>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -19,6 +20,10 @@ namespace caretd::daemon {
 /// (safe keys only), its initializationOptions as the user's own.
 [[nodiscard]] Configuration session_configuration(std::vector<SettingsLayer> process_layers,
                                                   const lsp::ClientSettings& client);
+
+/// The text of a .gitignore or .caretignore; nothing where there is no such regular file or it is
+/// larger than 1 MiB.
+[[nodiscard]] std::optional<std::string> read_ignore_file(const std::string& path);
 
 [[nodiscard]] lsp::Settings to_session_settings(const Settings& settings);
 

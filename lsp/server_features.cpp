@@ -10,8 +10,8 @@ namespace caretd::lsp {
 
 void Server::bind_documents() {
   binder_.notification<DidOpenParams>("textDocument/didOpen", [this](DidOpenParams params) {
-    documents_->open(std::move(params.uri), std::move(params.language_id), params.version,
-                     std::move(params.text));
+    completions_->did_open(documents_->open(std::move(params.uri), std::move(params.language_id),
+                                            params.version, std::move(params.text)));
   });
   binder_.notification<DidChangeParams>("textDocument/didChange",
                                         [this](DidChangeParams params) { did_change(params); });
@@ -30,6 +30,12 @@ void Server::did_change(const DidChangeParams& params) {
   completions_->did_change(before, *now);
 }
 
+void Server::did_focus(const DocumentPositionParams& params) {
+  const DocumentSnapshot document = documents_->find(params.uri);
+  if (!document || !switches_.enabled_for(settings_, *document)) return;
+  completions_->did_focus(document, document->text.offset_at(params.position, encoding_));
+}
+
 void Server::bind_completion() {
   binder_.request<InlineCompletionParams>("textDocument/inlineCompletion",
                                           [this](InlineCompletionParams params, Reply reply) {
@@ -40,15 +46,10 @@ void Server::bind_completion() {
       [this](DocumentPositionParams params, Reply reply) { completion(params, std::move(reply)); });
 }
 
-bool Server::wants_completion(const PromptQuery& query) const {
-  if (!switches_.enabled_for(settings_, *query.document)) return false;
-  return switches_.in_comments(settings_) || !pipeline_->in_comment(query);
-}
-
 void Server::complete(
     PromptQuery query, bool invoked, Reply reply,
     std::function<void(const PromptQuery&, const CompletionAnswer&, Reply&)> answer) {
-  if (!wants_completion(query)) return answer(query, {}, reply);
+  if (!switches_.enabled_for(settings_, *query.document)) return answer(query, {}, reply);
   std::stop_token cancelled = reply.cancelled();
   // std::function wants a copyable callable.
   auto shared_reply = std::make_shared<Reply>(std::move(reply));
@@ -103,6 +104,8 @@ void Server::bind_extensions() {
   binder_.request<NoParams>("caretd/stats", [this](NoParams, Reply reply) {
     reply.result(StatisticsReport{services_.statistics->snapshot(), engine_->statistics()});
   });
+  binder_.notification<DocumentPositionParams>(
+      "caretd/didFocus", [this](DocumentPositionParams params) { did_focus(params); });
   binder_.request<DocumentParams>(
       "caretd/why", [this](DocumentParams params, Reply reply) { why(params, std::move(reply)); });
   binder_.request<ExecuteCommandParams>(
@@ -123,7 +126,7 @@ StatusReport Server::status_report() const {
 
 void Server::set_enabled(const SetEnabledParams& params) {
   switches_.set(params.scope, params.subject, params.enabled);
-  if (status_) status_->send_status();
+  apply_switches();
 }
 
 void Server::why(const DocumentParams& params, Reply reply) {

@@ -44,6 +44,7 @@ class Server final : public MessageHandler, public std::enable_shared_from_this<
   void end(int exit_code);
   void pull_configuration();
   void apply_settings();
+  void apply_switches();
   void use_engine(std::shared_ptr<engine::Engine> engine);
   void tell_problems(const std::vector<std::string>& problems);
   [[nodiscard]] Json capabilities() const;
@@ -53,6 +54,7 @@ class Server final : public MessageHandler, public std::enable_shared_from_this<
   void bind_completion();
   void bind_extensions();
   void did_change(const DidChangeParams& params);
+  void did_focus(const DocumentPositionParams& params);
   void inline_completion(const InlineCompletionParams& params, Reply reply);
   void completion(const DocumentPositionParams& params, Reply reply);
   void execute(const ExecuteCommandParams& params, Reply reply);
@@ -60,7 +62,6 @@ class Server final : public MessageHandler, public std::enable_shared_from_this<
   void set_enabled(const SetEnabledParams& params);
   void complete(PromptQuery query, bool invoked, Reply reply,
                 std::function<void(const PromptQuery&, const CompletionAnswer&, Reply&)> answer);
-  [[nodiscard]] bool wants_completion(const PromptQuery& query) const;
   [[nodiscard]] StatusReport status_report() const;
 
   const SessionServices services_;

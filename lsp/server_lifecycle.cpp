@@ -76,6 +76,7 @@ void Server::initialize(const InitializeParams& params, Reply reply) {
   for (const WorkspaceFolder& folder : params.folders) {
     client_settings_.folders.push_back(folder.uri);
   }
+  pipeline_->set_workspace(client_settings_.folders);
   services_.log->info("client {} {}", params.client_name, params.client_version);
   apply_settings();
   reply.result(Json{{"capabilities", capabilities()},
@@ -111,9 +112,16 @@ void Server::apply_settings() {
   ResolvedSettings resolved = services_.resolve_settings(client_settings_);
   settings_ = std::move(resolved.settings);
   if (resolved.engine != engine_) use_engine(std::move(resolved.engine));
-  completions_->set_settings(settings_);
-  status_->send_status();
+  apply_switches();
   tell_problems(resolved.problems);
+}
+
+// The switches lie over the settings.
+void Server::apply_switches() {
+  Settings effective = settings_;
+  effective.in_comments = switches_.in_comments(settings_);
+  completions_->set_settings(effective);
+  status_->send_status();
 }
 
 void Server::use_engine(std::shared_ptr<engine::Engine> engine) {

@@ -12,7 +12,7 @@
 #include "daemon/engine_provider.h"
 #include "daemon/session_settings.h"
 #include "daemon/transport/stdio.h"
-#include "lsp/features/completion_pipeline.h"
+#include "lsp/features/syntax_pipeline.h"
 #include "lsp/server.h"
 #include "support/executor.h"
 
@@ -30,8 +30,8 @@ lsp::SessionServices session_services(const CommandContext& context, Executor& w
                                  engines->engine_for(configuration.settings),
                                  std::move(configuration.problems)};
   };
-  const auto make_pipeline = [](const std::shared_ptr<const lsp::DocumentStore>&) {
-    return std::make_shared<lsp::PlainPipeline>();
+  const auto make_pipeline = [&clock](std::shared_ptr<const lsp::DocumentStore> documents) {
+    return std::make_shared<lsp::SyntaxPipeline>(std::move(documents), clock, read_ignore_file);
   };
   return {std::make_shared<lsp::Statistics>(),
           make_pipeline,

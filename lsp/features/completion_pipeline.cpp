@@ -6,25 +6,31 @@
 #include "lsp/postprocess/overlap.h"
 
 namespace caretd::lsp {
+namespace {
 
-CompletionPrompt PlainPipeline::prompt(const PromptQuery& query, const PromptBudget& budget,
-                                       const PromptModel& model) {
-  return build_plain_prompt(query, budget, *model.tokenizer, model.info->fill_in_the_middle);
-}
-
-std::unique_ptr<StopRule> PlainPipeline::stop_rule(const PromptQuery& query,
-                                                   const CompletionPrompt&,
-                                                   const Settings& settings) {
-  return std::make_unique<LineStopRule>(query, settings.multiline ? kMaxLines : 1);
-}
-
-std::optional<FinishedText> PlainPipeline::finish(const PromptQuery& query,
-                                                  const CompletionPrompt& prompt,
-                                                  std::string text) {
-  const std::string_view behind = query.document->text.view().substr(prompt.replace_end);
+std::optional<FinishedText> finish(const PromptQuery& query, std::string text) {
+  const std::string_view behind = query.document->text.view().substr(query.after);
   std::string kept = without_overlap(std::move(text), behind);
-  if (kept.find_first_not_of(" \t\r\n") == std::string::npos) return std::nullopt;
-  return FinishedText{std::move(kept), prompt.replace_end};
+  kept.resize(kept.find_last_not_of(" \t\r\n") + 1);
+  if (kept.empty()) return std::nullopt;
+  return FinishedText{std::move(kept), query.after};
+}
+
+}  // namespace
+
+CompletionPlan PlainPipeline::plan(const PlanRequest& request) {
+  const PromptQuery& query = request.query;
+  CompletionPlan plan;
+  if (!request.model.tokenizer) {
+    plan.refusal = "tokenizer";
+    return plan;
+  }
+  plan.prompt = build_plain_prompt(query, request.budget, *request.model.tokenizer,
+                                   request.model.info->fill_in_the_middle);
+  plan.stop_rule =
+      std::make_unique<LineStopRule>(query, request.settings.multiline ? kMaxLines : 1);
+  plan.finish = [query](std::string text) { return finish(query, std::move(text)); };
+  return plan;
 }
 
 }  // namespace caretd::lsp

@@ -2,10 +2,12 @@
 // completion that knows code. The orchestrator (completion_service.h) knows requests and time.
 #pragma once
 
+#include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
-#include <string_view>
+#include <vector>
 
 #include "lsp/context/prompt_parts.h"
 #include "lsp/postprocess/stop_rule.h"
@@ -16,7 +18,24 @@ namespace caretd::lsp {
 /// What the prompt is built for.
 struct PromptModel {
   std::shared_ptr<const engine::ModelInfo> info;
-  std::shared_ptr<const engine::Tokenizer> tokenizer;
+  std::shared_ptr<const engine::Tokenizer> tokenizer;  ///< null for some remote engines
+};
+
+/// What a generation is for.
+enum class PlanPurpose : std::uint8_t {
+  keystroke,     ///< somebody waits for it
+  continuation,  ///< what follows a shown suggestion, should it be accepted
+  rest,          ///< KV alone: the cursor rests, the prompt may be anchored closer to it
+  focus          ///< KV alone: the document came into view
+};
+
+struct PlanRequest {
+  PromptQuery query;
+  PlanPurpose purpose = PlanPurpose::keystroke;
+  bool invoked = false;  ///< the user asked; else the editor did
+  PromptBudget budget;
+  PromptModel model;
+  Settings settings;
 };
 
 /// A completion as it is inserted: replaces the document's bytes [query.after, end).
@@ -25,28 +44,34 @@ struct FinishedText {
   std::size_t end = 0;
 };
 
-/// prompt(), stop_rule() and finish() run on the worker pool and may run at the same time for
-/// different documents; the didXxx calls come from the session's strand.
+struct CompletionPlan {
+  CompletionPrompt prompt;
+  std::unique_ptr<StopRule> stop_rule;
+  /// Nothing when the text is not worth showing. Usable on any thread, once.
+  std::function<std::optional<FinishedText>(std::string text)> finish;
+  /// Not empty: nothing may be asked here, and why in a word ("comment", "ignored", "secret",
+  /// "word"). The rest is empty then.
+  std::string refusal;
+  /// The prompt's anchor is far from the cursor: a plan for `rest` pays.
+  bool stale_anchor = false;
+  /// Makes later prompts build on this one, once its KV is there; may be empty.
+  std::function<void()> commit;
+};
+
+/// plan() and prepare() run on the worker pool, also at the same time; the didXxx calls come from
+/// the session's strand.
 class CompletionPipeline {
  public:
   virtual ~CompletionPipeline() = default;
 
-  [[nodiscard]] virtual CompletionPrompt prompt(const PromptQuery& query,
-                                                const PromptBudget& budget,
-                                                const PromptModel& model) = 0;
-  [[nodiscard]] virtual std::unique_ptr<StopRule> stop_rule(const PromptQuery& query,
-                                                            const CompletionPrompt& prompt,
-                                                            const Settings& settings) = 0;
-  /// Nothing when the text is not worth showing.
-  [[nodiscard]] virtual std::optional<FinishedText> finish(const PromptQuery& query,
-                                                           const CompletionPrompt& prompt,
-                                                           std::string text) = 0;
+  [[nodiscard]] virtual CompletionPlan plan(const PlanRequest& request) = 0;
 
-  /// Whether the query's place is inside a comment.
-  [[nodiscard]] virtual bool in_comment(const PromptQuery&) { return false; }
-
+  /// The document was opened: parse and encode it before somebody waits.
+  virtual void prepare(const DocumentSnapshot&, const PromptModel&) {}
   virtual void did_change(const DocumentSnapshot&) {}
   virtual void did_close(const DocumentSnapshot&) {}
+  /// URIs of the workspace's folders, once they are known.
+  virtual void set_workspace(const std::vector<std::string>&) {}
 };
 
 /// Prefix and suffix cut to the budget, and no knowledge of syntax.
@@ -54,14 +79,7 @@ class PlainPipeline final : public CompletionPipeline {
  public:
   static constexpr int kMaxLines = 8;
 
-  [[nodiscard]] CompletionPrompt prompt(const PromptQuery& query, const PromptBudget& budget,
-                                        const PromptModel& model) override;
-  [[nodiscard]] std::unique_ptr<StopRule> stop_rule(const PromptQuery& query,
-                                                    const CompletionPrompt& prompt,
-                                                    const Settings& settings) override;
-  [[nodiscard]] std::optional<FinishedText> finish(const PromptQuery& query,
-                                                   const CompletionPrompt& prompt,
-                                                   std::string text) override;
+  [[nodiscard]] CompletionPlan plan(const PlanRequest& request) override;
 };
 
 }  // namespace caretd::lsp

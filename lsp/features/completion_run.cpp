@@ -1,6 +1,5 @@
 #include "lsp/features/completion_run.h"
 
-#include <cmath>
 #include <utility>
 
 namespace caretd::lsp {
@@ -14,7 +13,19 @@ bool agree(std::string_view a, std::string_view b) {
 
 CompletionRun::CompletionRun(PromptQuery query, RunOptions options, const Clock& clock,
                              Finished finished)
-    : query_(std::move(query)), options_(options), clock_(clock), finished_(std::move(finished)) {}
+    : query_(std::move(query)),
+      options_(options),
+      clock_(clock),
+      finished_(std::move(finished)),
+      probability_(options.min_probability) {}
+
+void CompletionRun::prepare(std::unique_ptr<StopRule> rule, bool healing, std::string begin) {
+  const std::lock_guard lock(mutex_);
+  rule_ = std::move(rule);
+  healing_ = healing;
+  begin_ = std::move(begin);
+  text_ = begin_;
+}
 
 bool CompletionRun::take_over(std::string typed) {
   const std::lock_guard lock(mutex_);
@@ -34,11 +45,6 @@ bool CompletionRun::is_unwanted() const {
   return abandoned_ && clock_.now() - *abandoned_ > options_.grace;
 }
 
-bool CompletionRun::falls_below_gate(const engine::TokenEvent& token) {
-  joint_logprob_ += token.logprob;
-  return options_.min_probability > 0.0 && joint_logprob_ < std::log(options_.min_probability);
-}
-
 engine::Verdict CompletionRun::on_token(const engine::TokenEvent& token) {
   const std::lock_guard lock(mutex_);
   GeneratedToken kept{token.id, text_.size(), token.logprob, token.margin, std::nullopt};
@@ -47,7 +53,7 @@ engine::Verdict CompletionRun::on_token(const engine::TokenEvent& token) {
     kept.runner_up = other.id;
     break;
   }
-  if (falls_below_gate(token)) {
+  if (!probability_.admits(token, healing_ && text_.empty())) {
     stop_reason_ = "probability";
     end_ = text_.size();
     return engine::Verdict::stop_before;
@@ -69,7 +75,7 @@ void CompletionRun::on_finish(const engine::Generation& generation) {
   {
     const std::lock_guard lock(mutex_);
     // The last bytes may have been held back for half a character; the end has them.
-    result.text = end_ ? text_.substr(0, *end_) : generation.text;
+    result.text = end_ ? text_.substr(0, *end_) : begin_ + generation.text;
     result.stop_reason = stop_reason_.empty() ? engine::to_string(generation.reason) : stop_reason_;
     result.complete = !unwanted_ && generation.reason != engine::FinishReason::cancelled &&
                       generation.reason != engine::FinishReason::failed;

@@ -13,6 +13,7 @@
 
 #include "engine/engine.h"
 #include "lsp/context/prompt_parts.h"
+#include "lsp/postprocess/gate.h"
 #include "lsp/postprocess/stop_rule.h"
 #include "support/clock.h"
 
@@ -37,7 +38,8 @@ struct RunResult {
 };
 
 struct RunOptions {
-  /// Decoding ends in front of the token that takes the joint probability below this; 0: no gate.
+  /// Decoding ends in front of the token that takes the joint probability below this; 0: no gate
+  /// (lsp/postprocess/gate.h).
   double min_probability = 0.0;
   /// How long an abandoned run goes on in the hope of a newer request that it fits.
   Duration grace = std::chrono::milliseconds(100);
@@ -51,8 +53,9 @@ class CompletionRun final : public engine::TokenSink {
   /// `finished` is called once, on the engine's thread.
   CompletionRun(PromptQuery query, RunOptions options, const Clock& clock, Finished finished);
 
-  /// Before the run is submitted.
-  void set_rule(std::unique_ptr<StopRule> rule) { rule_ = std::move(rule); }
+  /// Before the run is submitted. `healing`: the first tokens spell what was typed. `begin` is
+  /// text that the prompt brings already (a fork) and that the result begins with.
+  void prepare(std::unique_ptr<StopRule> rule, bool healing, std::string begin);
 
   [[nodiscard]] const PromptQuery& query() const { return query_; }
   [[nodiscard]] std::stop_token cancel_token() const { return cancel_.get_token(); }
@@ -70,7 +73,6 @@ class CompletionRun final : public engine::TokenSink {
 
  private:
   [[nodiscard]] bool is_unwanted() const;
-  [[nodiscard]] bool falls_below_gate(const engine::TokenEvent& token);
 
   const PromptQuery query_;
   std::unique_ptr<StopRule> rule_;
@@ -84,7 +86,9 @@ class CompletionRun final : public engine::TokenSink {
   std::string typed_;
   std::optional<TimePoint> abandoned_;
   std::vector<GeneratedToken> tokens_;
-  double joint_logprob_ = 0.0;
+  JointProbability probability_;
+  bool healing_ = false;
+  std::string begin_;
   std::optional<std::size_t> end_;
   std::string stop_reason_;
   bool unwanted_ = false;

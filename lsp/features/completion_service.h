@@ -1,5 +1,5 @@
 // Who generates what when: latest wins per document, answers from the cache, take-over of running
-// generations, cancellation, validity of versions.
+// generations, what is decoded ahead while nobody waits, cancellation, validity of versions.
 #pragma once
 
 #include <functional>
@@ -13,8 +13,8 @@
 #include "engine/engine.h"
 #include "lsp/documents/document_store.h"
 #include "lsp/features/acceptance_tracker.h"
+#include "lsp/features/completion_job.h"
 #include "lsp/features/completion_pipeline.h"
-#include "lsp/features/completion_run.h"
 #include "lsp/features/statistics.h"
 #include "lsp/features/suggestion.h"
 #include "lsp/settings.h"
@@ -33,21 +33,6 @@ enum class Outcome : std::uint8_t { answered, superseded, cancelled };
 struct CompletionAnswer {
   Outcome outcome = Outcome::answered;
   std::vector<Offer> offers;  ///< best first; empty: nothing worth showing, or no engine
-};
-
-/// How the last suggestion of a document came about, for `caretd/why`.
-struct CompletionTrace {
-  DocumentSnapshot document;
-  std::size_t offset = 0;
-  AnswerSource source = AnswerSource::model;
-  std::vector<PromptPiece> pieces;
-  std::string forced_prefix;
-  std::string text;
-  std::string stop_reason;
-  std::vector<GeneratedToken> tokens;
-  engine::Usage usage;
-  Duration context{};  ///< building the prompt
-  Duration total{};    ///< request to answer
 };
 
 /// What a service needs from the outside. What is named by reference outlives the process's last
@@ -78,8 +63,11 @@ class CompletionService : public std::enable_shared_from_this<CompletionService>
   /// `done` is called exactly once, now or later, on the strand. `cancelled` is heard any time.
   void complete(CompletionRequest request, std::stop_token cancelled, Done done);
 
+  void did_open(const DocumentSnapshot& document);
   void did_change(const DocumentSnapshot& before, const DocumentSnapshot& now);
   void did_close(const DocumentSnapshot& last);
+  /// The document came into view with its cursor at byte `offset`: its cache is warmed.
+  void did_focus(const DocumentSnapshot& document, std::size_t offset);
   /// The engine's state changed: what waited for it goes on, or is answered empty.
   void engine_changed();
   /// Cancels what runs and answers what waits.
@@ -89,10 +77,13 @@ class CompletionService : public std::enable_shared_from_this<CompletionService>
   /// that an editor rewrites (formats) in the same stroke.
   void accepted(std::uint64_t suggestion) { acceptance_.confirm(suggestion); }
 
-  /// Null before the first suggestion of the document.
+  /// How the last suggestion of a document came about; null before the first.
   [[nodiscard]] const CompletionTrace* trace(std::uint64_t document) const;
 
  private:
+  using Job = CompletionJob;
+  using JobPtr = std::shared_ptr<CompletionJob>;
+
   /// A request that has not been answered.
   struct Ask {
     std::uint64_t ticket = 0;
@@ -101,31 +92,49 @@ class CompletionService : public std::enable_shared_from_this<CompletionService>
     Done done;
     std::shared_ptr<void> cancel_callback;
   };
-  struct Job;
+  /// Alternatives to the first suggestion, decoded side by side for the waiting ask.
+  struct Choosing {
+    Offer first;
+    std::vector<JobPtr> jobs;  ///< those that have not finished
+    std::vector<Offer> others;
+  };
   struct DocumentState {
     SuggestionCache cache;
     std::optional<Ask> waiting;
-    std::shared_ptr<Job> active;
+    JobPtr active;                     ///< generates for `waiting`, or did a moment ago
+    JobPtr ahead;                      ///< generates while nobody waits
+    std::optional<Choosing> choosing;  ///< for `waiting`
+    std::uint64_t continued = 0;       ///< the suggestion whose continuation was asked for last
+    std::optional<PromptQuery> stale;  ///< where the prompt's anchor was last seen to be far off
     std::map<std::uint64_t, std::shared_ptr<CompletionTrace>> traces;  // by suggestion
     std::shared_ptr<CompletionTrace> last_trace;
   };
 
+  // completion_service.cpp: requests and answers
   void answer(Ask ask, Outcome outcome, std::vector<Offer> offers = {});
-  void answer_with(DocumentState& state, Ask ask, const Offer& offer, AnswerSource source);
+  void answer_with(DocumentState& state, std::vector<Offer> offers, AnswerSource source);
+  [[nodiscard]] Ask take_waiting(DocumentState& state);
   void supersede(DocumentState& state);
   void cancel(std::uint64_t document, std::uint64_t ticket);
-  [[nodiscard]] bool hand_to_active(DocumentState& state);
-  void start(DocumentState& state);
-  [[nodiscard]] std::shared_ptr<Job> make_job(const Ask& ask);
-  static void build_and_submit(const std::shared_ptr<Job>& job, CompletionPipeline& pipeline,
-                               engine::Engine& engine, const Clock& clock);
-  static void tidy(Job& job, CompletionPipeline& pipeline, const std::string& text);
-  void finished(const std::shared_ptr<Job>& job, const RunResult& result);
-  void remember(DocumentState& state, Job& job, const RunResult& result);
-  void serve_waiting(DocumentState& state, std::uint64_t finished_ticket);
   [[nodiscard]] bool is_current(const Document& document) const;
   [[nodiscard]] std::shared_ptr<void> on_cancel(const std::stop_token& token,
                                                 std::uint64_t document, std::uint64_t ticket);
+
+  // completion_generation.cpp: jobs and what comes of them
+  [[nodiscard]] bool is_ready() const;
+  [[nodiscard]] JobPtr make_job(const PromptQuery& query, PlanPurpose purpose, bool invoked) const;
+  void run(const JobPtr& job);
+  [[nodiscard]] bool hand_over(DocumentState& state);
+  void start(DocumentState& state);
+  void cancel_jobs(DocumentState& state);
+  void finished(const JobPtr& job, const RunResult& result);
+  std::optional<Offer> remember(DocumentState& state, const JobPtr& job, const RunResult& result);
+  void serve_waiting(DocumentState& state, const JobPtr& job, const RunResult& result);
+  bool choose_alternatives(DocumentState& state, const JobPtr& job, const RunResult& result,
+                           const Offer& first);
+  void alternative_finished(DocumentState& state, const JobPtr& job, std::optional<Offer> offer);
+  void think_ahead(DocumentState& state, const PromptQuery& query, const Offer& offer);
+  void start_ahead(DocumentState& state, const PromptQuery& query, PlanPurpose purpose);
 
   const CompletionDependencies deps_;
   Settings settings_;

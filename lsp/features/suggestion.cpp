@@ -86,6 +86,11 @@ void SuggestionCache::add(Suggestion suggestion) {
   if (entries_.size() > capacity_) entries_.pop_back();
 }
 
+void SuggestionCache::add_last(Suggestion suggestion) {
+  if (entries_.size() >= capacity_) entries_.pop_back();
+  entries_.push_back(std::move(suggestion));
+}
+
 std::optional<Offer> SuggestionCache::find(const PromptQuery& query) const {
   for (const Suggestion& suggestion : entries_) {
     if (std::optional<Offer> offer = fit(suggestion, query)) return offer;

@@ -52,6 +52,8 @@ class SuggestionCache {
   explicit SuggestionCache(std::size_t capacity = 16) : capacity_(capacity) {}
 
   void add(Suggestion suggestion);
+  /// As the one that is found last: an alternative.
+  void add_last(Suggestion suggestion);
   /// The newest that fits. Exact text comparison, so a hit is never wrong.
   [[nodiscard]] std::optional<Offer> find(const PromptQuery& query) const;
   void clear() { entries_.clear(); }

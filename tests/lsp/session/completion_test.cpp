@@ -94,7 +94,7 @@ TEST_CASE("with text behind the cursor a completion ends with the line") {
   SessionClient client({.script = always("1)\ny = 2\n")});
   client.start();
   client.open(kUri, "x = (\nz = foo()\n");
-  CHECK(client.complete(kUri, 0, 5)[0]["insertText"] == "1)\ny = 2\n");
+  CHECK(client.complete(kUri, 0, 5)[0]["insertText"] == "1)\ny = 2");
   CHECK(client.complete(kUri, 1, 8)[0]["insertText"] == "1");
 }
 

@@ -4,6 +4,7 @@
 #include <stdexcept>
 #include <utility>
 
+#include "lsp/features/syntax_pipeline.h"
 #include "lsp/protocol/message.h"
 
 namespace caretd::testing {
@@ -82,8 +83,13 @@ SessionClient::~SessionClient() = default;
 
 lsp::SessionServices SessionClient::services() {
   return {statistics_,
-          [](const std::shared_ptr<const lsp::DocumentStore>&) {
-            return std::make_shared<lsp::PlainPipeline>();
+          [syntax = options_.syntax,
+           &clock = clock_](std::shared_ptr<const lsp::DocumentStore> documents)
+              -> std::shared_ptr<lsp::CompletionPipeline> {
+            if (!syntax) return std::make_shared<lsp::PlainPipeline>();
+            return std::make_shared<lsp::SyntaxPipeline>(
+                std::move(documents), clock,
+                [](const std::string&) { return std::optional<std::string>(); });
           },
           [resolved = resolved_, engine = engine_](const lsp::ClientSettings& client) {
             resolved->client = client;

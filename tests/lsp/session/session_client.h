@@ -50,7 +50,9 @@ struct SessionOptions {
   Script script = always("");
   engine::EngineState state = engine::EngineState::ready;
   bool paused = false;
-  lsp::Settings settings;
+  bool syntax = false;  ///< the pipeline that knows code; else the plain one
+  /// Nothing beyond what is asked for, so that a test can count requests.
+  lsp::Settings settings{.think_ahead = false, .alternatives = 0};
 };
 
 /// One session over a fake engine.

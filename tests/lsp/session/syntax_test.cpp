@@ -1,0 +1,81 @@
+// Sessions with the pipeline that knows code.
+
+#include "tests/helpers/catch.h"
+#include "tests/lsp/session/session_client.h"
+
+using namespace caretd;
+using namespace caretd::testing;
+
+namespace {
+
+const std::string kUri = "file:///project/a.py";
+
+std::string prompt_of(const engine::GenerationRequest& request) {
+  return prompt_to_string(request.prompt, *tiny_tokenizer());
+}
+
+std::string refusal(SessionClient& client, const std::string& uri, int line, int character) {
+  CHECK(client.complete(uri, line, character).empty());
+  const Json why = client.request("caretd/why", {{"textDocument", {{"uri", uri}}}})["result"];
+  return why.at("stopReason").get<std::string>();
+}
+
+}  // namespace
+
+TEST_CASE("the prompt is anchored: a keystroke changes only what is typed") {
+  SessionClient client({.script = always("value"), .syntax = true});
+  client.start();
+  client.open(kUri, "import os\n\n\ndef f():\n    x = \n    return x\n");
+  client.complete(kUri, 4, 8);
+  client.insert(kUri, 4, 8, "1 + ");
+  client.complete(kUri, 4, 12);
+  const auto requests = client.engine().requests();
+  REQUIRE(requests.size() == 2);
+  const std::string first = prompt_of(requests[0]);
+  const std::string second = prompt_of(requests[1]);
+  const std::size_t end = first.find("<fim_end>");
+  REQUIRE(end != std::string::npos);
+  CHECK(second.substr(0, end + 9) == first.substr(0, end + 9));
+  CHECK(second.substr(end + 9) + requests[1].forced_prefix == "    x = 1 + ");
+}
+
+TEST_CASE("a completion ends with its statement") {
+  SessionClient client({.script = always("foo(1)\n    y = 2\n    z = 3\n"), .syntax = true});
+  client.start();
+  client.open(kUri, "def f():\n    x = \n");
+  CHECK(client.complete(kUri, 1, 8)[0]["insertText"] == "foo(1)");
+}
+
+TEST_CASE("comments are completed unless they are switched off") {
+  SessionClient client({.script = always("the rest"), .syntax = true});
+  client.start();
+  client.open(kUri, "x = 1\n# say \n");
+  CHECK(client.complete(kUri, 1, 6).size() == 1);
+  client.request("caretd/setEnabled", {{"scope", "comments"}, {"enabled", false}});
+  client.insert(kUri, 1, 6, "it ");
+  CHECK(refusal(client, kUri, 1, 9) == "comment");
+  CHECK(client.complete(kUri, 0, 5).size() == 1);
+}
+
+TEST_CASE("a secret file is never sent to the model") {
+  SessionClient client({.script = always("x"), .syntax = true});
+  client.start();
+  client.open("file:///project/.env", "TOKEN=\n", "shellscript");
+  CHECK(refusal(client, "file:///project/.env", 0, 6) == "ignored");
+  CHECK(client.engine().requests().empty());
+}
+
+TEST_CASE("nothing is suggested by itself in the middle of a word") {
+  SessionClient client({.script = always("x"), .syntax = true});
+  client.start();
+  client.open(kUri, "value = other\n");
+  CHECK(refusal(client, kUri, 0, 10) == "word");
+  CHECK(client.engine().requests().empty());
+}
+
+TEST_CASE("control tokens of the model never reach the text") {
+  SessionClient client({.script = always("foo<｜fim▁end｜>bar"), .syntax = true});
+  client.start();
+  client.open(kUri, "x = \n");
+  CHECK(client.complete(kUri, 0, 4)[0]["insertText"] == "foo");
+}

@@ -62,6 +62,20 @@ TEST_CASE("the embedded tokenizer gives the ids of the golden cases") {
   }
 }
 
+TEST_CASE("both tokenizers give the ids of the reference implementation") {
+  const auto cases = nlohmann::json::parse(read_file("tests/cases/tokenizer/encodings.json"));
+  REQUIRE(cases["texts"].size() > 150);
+  for (std::size_t i = 0; i < cases["texts"].size(); ++i) {
+    const std::string text = cases["texts"][i];
+    INFO(text);
+    for (const bool published : {false, true}) {
+      const auto& expected = cases["ids"][published ? "published" : "embedded"][i];
+      CHECK(both(published).encode(text, Tokenizer::ControlStrings::as_tokens) ==
+            expected.get<std::vector<TokenId>>());
+    }
+  }
+}
+
 TEST_CASE("any bytes survive encoding and decoding") {
   const Tokenizer& tokenizer = both(GENERATE(false, true));
   for (int byte = 0; byte < 256; ++byte) {

@@ -8,6 +8,9 @@ void add_all_commands(CommandLine& line) {
   add_complete_command(line);
   add_config_command(line);
   add_eval_command(line);
+  add_daemon_command(line);
+  add_doctor_command(line);
+  add_models_command(line);
   add_verify_command(line);
   add_completions_command(line);
   add_lsp_command(line);

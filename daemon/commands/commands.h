@@ -2,6 +2,7 @@
 #pragma once
 
 #include "daemon/command_line.h"
+#include "daemon/relay/daemon_launcher.h"
 
 namespace caretd::daemon {
 
@@ -12,7 +13,13 @@ void add_config_command(CommandLine& line);
 void add_completions_command(CommandLine& line);
 void add_eval_command(CommandLine& line);
 void add_lsp_command(CommandLine& line);
+void add_daemon_command(CommandLine& line);
+void add_doctor_command(CommandLine& line);
 void add_man_command(CommandLine& line);
+void add_models_command(CommandLine& line);
 void add_verify_command(CommandLine& line);
+
+/// How a daemon is started with this command's configuration.
+[[nodiscard]] LaunchOptions launch_options(const CommandContext& context);
 
 }  // namespace caretd::daemon

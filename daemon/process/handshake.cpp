@@ -17,6 +17,26 @@ std::string text_of(const lsp::Json& object, const char* key) {
   return found != object.end() && found->is_string() ? found->get<std::string>() : std::string();
 }
 
+std::vector<std::string> words_of(const lsp::Json& object) {
+  std::vector<std::string> words;
+  const auto list = object.find("set");
+  if (list == object.end() || !list->is_array()) return words;
+  for (const auto& word : *list) {
+    if (word.is_string()) words.push_back(word.get<std::string>());
+  }
+  return words;
+}
+
+std::map<std::string, std::string> variables_of(const lsp::Json& object) {
+  std::map<std::string, std::string> variables;
+  const auto list = object.find("environment");
+  if (list == object.end() || !list->is_object()) return variables;
+  for (const auto& [name, value] : list->items()) {
+    if (value.is_string()) variables.emplace(name, value.get<std::string>());
+  }
+  return variables;
+}
+
 Result<lsp::Json> read_line(std::string_view line) {
   auto json = lsp::parse_json(line);
   if (!json) return json;
@@ -34,6 +54,8 @@ std::string write_hello(const Hello& hello) {
     if (purpose == hello.purpose) json["for"] = name;
   }
   if (!hello.token.empty()) json["token"] = hello.token;
+  if (!hello.overrides.empty()) json["set"] = hello.overrides;
+  if (!hello.environment.empty()) json["environment"] = hello.environment;
   return lsp::to_string(json) + '\n';
 }
 
@@ -53,7 +75,9 @@ Result<Hello> read_hello(std::string_view line) {
   if (!json) return pass_on(std::move(json));
   const std::string wanted = text_of(*json, "for");
   for (const auto& [purpose, name] : kPurposes) {
-    if (wanted == name) return Hello{text_of(*json, "caretd"), purpose, text_of(*json, "token")};
+    if (wanted != name) continue;
+    return Hello{text_of(*json, "caretd"), purpose, text_of(*json, "token"), words_of(*json),
+                 variables_of(*json)};
   }
   return fail(ErrorKind::invalid_input, "the connection says no purpose this version knows");
 }

@@ -1,20 +1,22 @@
 // The first line each way on a connection to the daemon, before the Language Server Protocol (or
 // one JSON answer) takes over. A line of JSON, at most kMaxHandshakeBytes long:
 //
-//   {"caretd": "0.1.0", "for": "session", "token": "..."}
+//   {"caretd": "0.1.0", "for": "session", "token": "...", "set": ["model.threads=2"],
+//    "environment": {"CARETD_LOG_LEVEL": "debug"}}
 //   {"caretd": "0.1.0", "ok": true, "pid": 4711}   or   {"caretd": ..., "error": "..."}
 #pragma once
 
 #include <cstdint>
-#include <optional>
+#include <map>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "support/result.h"
 
 namespace caretd::daemon {
 
-inline constexpr std::size_t kMaxHandshakeBytes = 4096;
+inline constexpr std::size_t kMaxHandshakeBytes = 64 << 10;
 
 /// What a connection is for.
 enum class Purpose : std::uint8_t {
@@ -27,6 +29,9 @@ struct Hello {
   std::string version;
   Purpose purpose = Purpose::session;
   std::string token;  ///< for listeners on TCP; empty on the Unix socket
+  /// What the relay was given, for its session alone: --set words and CARETD_* variables.
+  std::vector<std::string> overrides;
+  std::map<std::string, std::string> environment;
 };
 
 struct Welcome {

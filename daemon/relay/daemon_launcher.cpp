@@ -19,9 +19,7 @@ namespace {
 constexpr auto kHandshakeTimeout = std::chrono::seconds(5);
 constexpr int kStartTimeoutMs = 20'000;
 
-Result<std::unique_ptr<Stream>> greet(std::unique_ptr<Stream> stream, Purpose purpose,
-                                      const std::string& token) {
-  const Hello hello{std::string(version()), purpose, token};
+Result<std::unique_ptr<Stream>> greet(std::unique_ptr<Stream> stream, const Hello& hello) {
   auto line = exchange_lines(*stream, write_hello(hello), kHandshakeTimeout);
   if (!line) return pass_on(std::move(line));
   auto welcome = read_welcome(*line);
@@ -87,16 +85,17 @@ Result<void> wait_until_ready(const UniqueFd& ready) {
 
 }  // namespace
 
-Result<std::unique_ptr<Stream>> greet_daemon(const RuntimeFolder& folder, Purpose purpose) {
+Result<std::unique_ptr<Stream>> greet_daemon(const RuntimeFolder& folder, const Hello& hello) {
   auto stream = connect_unix(folder.socket());
   if (!stream) return stream;
-  return greet(*std::move(stream), purpose, {});
+  return greet(*std::move(stream), hello);
 }
 
-Result<std::unique_ptr<Stream>> greet_remote(const RemoteDaemon& daemon) {
+Result<std::unique_ptr<Stream>> greet_remote(const RemoteDaemon& daemon, Hello hello) {
   auto stream = connect_tcp(daemon);
   if (!stream) return stream;
-  return greet(*std::move(stream), Purpose::session, daemon.token);
+  hello.token = daemon.token;
+  return greet(*std::move(stream), hello);
 }
 
 Result<void> launch_daemon(const RuntimeFolder& folder, const LaunchOptions& options) {
@@ -122,17 +121,17 @@ Result<void> launch_daemon(const RuntimeFolder& folder, const LaunchOptions& opt
 }
 
 Result<std::unique_ptr<Stream>> connect_session(const RuntimeFolder& folder,
-                                                const LaunchOptions& options) {
-  auto stream = greet_daemon(folder, Purpose::session);
+                                                const LaunchOptions& options, const Hello& hello) {
+  auto stream = greet_daemon(folder, hello);
   if (stream || stream.error().kind != ErrorKind::not_found) return stream;
   const auto lock = lock_file(folder.start_lock(), true);
   if (!lock) return fail(lock.error().kind, lock.error().message);
   // Somebody else may have started it while we waited for the lock.
-  stream = greet_daemon(folder, Purpose::session);
+  stream = greet_daemon(folder, hello);
   if (stream || stream.error().kind != ErrorKind::not_found) return stream;
   auto launched = launch_daemon(folder, options);
   if (!launched) return pass_on(std::move(launched));
-  return greet_daemon(folder, Purpose::session);
+  return greet_daemon(folder, hello);
 }
 
 }  // namespace caretd::daemon

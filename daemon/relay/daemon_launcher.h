@@ -15,9 +15,9 @@ namespace caretd::daemon {
 /// Connects to the running daemon and says hello. ErrorKind::not_found: none runs;
 /// ErrorKind::unsupported: one of another version runs; ErrorKind::unavailable: it refused.
 [[nodiscard]] Result<std::unique_ptr<Stream>> greet_daemon(const RuntimeFolder& folder,
-                                                           Purpose purpose);
-/// The same over TCP.
-[[nodiscard]] Result<std::unique_ptr<Stream>> greet_remote(const RemoteDaemon& daemon);
+                                                           const Hello& hello);
+/// The same over TCP; the token is the remote daemon's.
+[[nodiscard]] Result<std::unique_ptr<Stream>> greet_remote(const RemoteDaemon& daemon, Hello hello);
 
 struct LaunchOptions {
   std::filesystem::path executable;
@@ -32,6 +32,7 @@ struct LaunchOptions {
 /// greet_daemon() for a session, with a daemon started when none runs. Any number of processes may
 /// call it at once; one of them starts the daemon.
 [[nodiscard]] Result<std::unique_ptr<Stream>> connect_session(const RuntimeFolder& folder,
-                                                              const LaunchOptions& options);
+                                                              const LaunchOptions& options,
+                                                              const Hello& hello);
 
 }  // namespace caretd::daemon

@@ -177,7 +177,7 @@ void DaemonServer::on_hello(const std::shared_ptr<Connection>& connection, const
   if (stopping_since_) return connection->refuse("the daemon is stopping");
   switch (hello.purpose) {
     case Purpose::session:
-      return start_session(connection);
+      return start_session(connection, hello);
     case Purpose::status:
       return send_status(connection);
     case Purpose::stop:
@@ -188,25 +188,31 @@ void DaemonServer::on_hello(const std::shared_ptr<Connection>& connection, const
   }
 }
 
-void DaemonServer::start_session(const std::shared_ptr<Connection>& connection) {
+void DaemonServer::start_session(const std::shared_ptr<Connection>& connection,
+                                 const Hello& hello) {
   if (sessions_.size() >= options_.max_sessions) {
     return connection->refuse(
         fmt::format("{} editors are connected already (daemon.max_sessions)", sessions_.size()));
   }
   const std::uint64_t number = next_session_++;
-  // Handlers run on workers; what ends a session is decided here.
-  const auto ended = [this, number](int) {
-    asio::post(io_, [this, number] { forget_session(number); });
+  // Sessions end on a worker; what that means is decided on the I/O thread.
+  const auto ended = [&io = io_, this, number](int) {
+    asio::post(io, [this, number] { forget_session(number); });
   };
-  auto session = std::make_unique<lsp::Session>(services_.session, number, connection, ended);
+  auto services = std::make_unique<lsp::SessionServices>(services_.session_services(hello));
+  auto session = std::make_unique<lsp::Session>(*services, number, connection, ended);
   lsp::Session* const reader = session.get();
-  sessions_.push_back({number, connection, std::move(session), clock_.now()});
+  sessions_.push_back({number, connection, std::move(services), std::move(session), clock_.now()});
   connection->set_events({.on_hello = {},
-                          .on_bytes = [reader](std::string_view bytes) { reader->receive(bytes); },
+                          .on_bytes =
+                              [this, reader](std::string_view bytes) {
+                                services_.on_activity();
+                                reader->receive(bytes);
+                              },
                           .on_end = [reader] { reader->end_of_input(); },
                           .on_closed = [this, number] { forget_session(number); }});
   log_->info("session {} began", number);
-  if (services_.on_session_count) services_.on_session_count(sessions_.size());
+  services_.on_session_count(sessions_.size());
   connection->welcome({std::string(version()), getpid(), {}});
 }
 
@@ -219,7 +225,7 @@ void DaemonServer::forget_session(std::uint64_t number) {
   entry.connection->forget_events();
   entry.connection->close();
   log_->info("session {} ended", number);
-  if (services_.on_session_count) services_.on_session_count(sessions_.size());
+  services_.on_session_count(sessions_.size());
 }
 
 void DaemonServer::send_status(const std::shared_ptr<Connection>& connection) {
@@ -238,7 +244,7 @@ lsp::Json DaemonServer::status() const {
         {{"number", entry.number},
          {"ageSeconds", to_milliseconds(clock_.now() - entry.since) / 1000}});
   }
-  if (services_.describe) services_.describe(value);
+  services_.describe(value);
   return value;
 }
 
@@ -260,7 +266,7 @@ void DaemonServer::wait_for_answers() {
   stop_timer_.expires_after(kAnswerPoll);
   stop_timer_.async_wait([this, late](const Failure& failure) {
     if (failure) return;
-    if (late || !services_.is_busy || !services_.is_busy()) {
+    if (late || !services_.is_busy()) {
       close_everything();
     } else {
       wait_for_answers();

@@ -35,7 +35,10 @@ struct ServerOptions {
 
 /// What the server needs from the rest of the process.
 struct ServerServices {
-  lsp::SessionServices session;
+  /// For one session; the hello says what its relay was given.
+  std::function<lsp::SessionServices(const Hello& hello)> session_services;
+  /// Bytes came from some session. I/O thread; quick.
+  std::function<void()> on_activity;
   /// Adds to the answer of `caretd daemon status`; I/O thread.
   std::function<void(lsp::Json& status)> describe;
   /// Whether requests are being worked on: what a graceful stop waits for. I/O thread.
@@ -69,17 +72,17 @@ class DaemonServer {
   struct SessionEntry {
     std::uint64_t number = 0;
     std::shared_ptr<Connection> connection;
+    std::unique_ptr<lsp::SessionServices> services;
     std::unique_ptr<lsp::Session> session;
     TimePoint since;
   };
-  using Entry = std::list<SessionEntry>::iterator;
 
   void accept_local();
   void accept_remote();
   void serve(const std::shared_ptr<Connection>& connection, bool needs_token);
   void on_hello(const std::shared_ptr<Connection>& connection, const Hello& hello,
                 bool needs_token);
-  void start_session(const std::shared_ptr<Connection>& connection);
+  void start_session(const std::shared_ptr<Connection>& connection, const Hello& hello);
   void forget_session(std::uint64_t number);
   void send_status(const std::shared_ptr<Connection>& connection);
   [[nodiscard]] lsp::Json status() const;

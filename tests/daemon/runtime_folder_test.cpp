@@ -53,10 +53,12 @@ TEST_CASE("a lock has one holder and goes with its descriptor") {
 }
 
 TEST_CASE("handshake lines survive the way and junk does not") {
-  const auto hello = read_hello(write_hello({"0.1.0", Purpose::stop, "secret"}));
+  const auto hello = read_hello(write_hello({"0.1.0", Purpose::stop, "secret", {"a=b"}, {{"X", "y"}}}));
   REQUIRE(hello.has_value());
   CHECK(hello->purpose == Purpose::stop);
   CHECK(hello->token == "secret");
+  CHECK(hello->overrides == std::vector<std::string>{"a=b"});
+  CHECK(hello->environment.at("X") == "y");
   CHECK(read_welcome(write_welcome({"0.1.0", 12, {}}))->pid == 12);
   CHECK(read_welcome(write_welcome({"0.1.0", 0, "no"}))->error == "no");
   for (const char* junk : {"", "{", "[]", "{}", R"({"caretd":1})", R"({"caretd":"1"})",

@@ -1,0 +1,193 @@
+// `caretd daemon`: the process that holds the model for all of the user's editors.
+#include <chrono>
+#include <csignal>
+#include <fstream>
+#include <iostream>
+#include <memory>
+#include <thread>
+
+#include <poll.h>
+#include <spdlog/fmt/fmt.h>
+
+#include "daemon/build_info.h"
+#include "daemon/commands/commands.h"
+#include "daemon/relay/daemon_launcher.h"
+#include "daemon/server/daemon_process.h"
+#include "lsp/protocol/json.h"
+
+namespace caretd::daemon {
+
+namespace {
+
+constexpr auto kStopTime = std::chrono::seconds(10);
+constexpr auto kStopPoll = std::chrono::milliseconds(20);
+constexpr int kAnswerTimeMs = 5000;
+
+Hello hello_for(Purpose purpose) {
+  return {std::string(version()), purpose, {}, {}, {}};
+}
+
+/// Everything the daemon sends until it closes.
+std::string read_rest(Stream& stream) {
+  std::string text;
+  std::array<char, 4096> buffer{};
+  pollfd entry{stream.descriptor(), POLLIN, 0};
+  while (poll(&entry, 1, kAnswerTimeMs) > 0) {
+    const auto got = stream.read(buffer);
+    if (got.outcome == Stream::Outcome::closed) break;
+    text.append(buffer.data(), got.bytes);
+  }
+  return text;
+}
+
+int start(const CommandContext& context) {
+  const auto folder = open_runtime_folder(context.folders.runtime);
+  if (!folder) return report_error(folder.error());
+  const auto lock = lock_file(folder->start_lock(), true);
+  if (!lock) return report_error(lock.error());
+  const auto running = greet_daemon(*folder, hello_for(Purpose::status));
+  if (running) {
+    std::cout << "the daemon is running already\n";
+    return kSuccess;
+  }
+  if (running.error().kind != ErrorKind::not_found) return report_error(running.error());
+  const auto launched = launch_daemon(*folder, launch_options(context));
+  if (!launched) return report_error(launched.error());
+  std::cout << "the daemon was started\n";
+  return kSuccess;
+}
+
+/// Waits for the lock that a daemon holds for as long as it lives.
+bool wait_until_gone(const RuntimeFolder& folder) {
+  const auto deadline = std::chrono::steady_clock::now() + kStopTime;
+  while (std::chrono::steady_clock::now() < deadline) {
+    if (lock_file(folder.daemon_lock(), false)) return true;
+    std::this_thread::sleep_for(kStopPoll);
+  }
+  return false;
+}
+
+/// For a daemon that does not talk to this version: the lock file names its process.
+Result<void> terminate_holder(const RuntimeFolder& folder) {
+  pid_t pid = 0;
+  std::ifstream(folder.daemon_lock()) >> pid;
+  if (pid <= 1) return fail(ErrorKind::not_found, "no daemon is running");
+  if (kill(pid, SIGTERM) != 0) {
+    return fail(ErrorKind::io, fmt::format("process {} cannot be stopped", pid));
+  }
+  return {};
+}
+
+Result<void> stop_daemon(const RuntimeFolder& folder) {
+  if (lock_file(folder.daemon_lock(), false)) {
+    return fail(ErrorKind::not_found, "no daemon is running");
+  }
+  const auto asked = greet_daemon(folder, hello_for(Purpose::stop));
+  if (!asked) {
+    auto terminated = terminate_holder(folder);
+    if (!terminated) return terminated;
+  }
+  if (wait_until_gone(folder)) return {};
+  return fail(ErrorKind::unavailable, "the daemon did not stop within 10 seconds");
+}
+
+int stop(const CommandContext& context) {
+  const auto folder = open_runtime_folder(context.folders.runtime);
+  if (!folder) return report_error(folder.error());
+  const auto stopped = stop_daemon(*folder);
+  if (!stopped) return report_error(stopped.error());
+  std::cout << "the daemon was stopped\n";
+  return kSuccess;
+}
+
+int restart(const CommandContext& context) {
+  const auto folder = open_runtime_folder(context.folders.runtime);
+  if (!folder) return report_error(folder.error());
+  const auto stopped = stop_daemon(*folder);
+  if (!stopped && stopped.error().kind != ErrorKind::not_found)
+    return report_error(stopped.error());
+  return start(context);
+}
+
+double mebibytes(const lsp::Json& bytes) {
+  return bytes.get<double>() / (1 << 20);
+}
+
+void print_engine(const lsp::Json& engine) {
+  std::cout << fmt::format("model     {}, {}", engine.value("model", "none"),
+                           engine.value("state", "unknown"));
+  if (engine.contains("percent")) std::cout << fmt::format(" ({} %)", engine.value("percent", 0));
+  if (engine.contains("reason")) std::cout << ": " << engine.value("reason", "");
+  if (engine.contains("device")) {
+    std::cout << fmt::format(" on {}, weights {:.0f} MiB, KV {:.0f} of {:.0f} MiB",
+                             engine.value("device", ""), mebibytes(engine["weightBytes"]),
+                             mebibytes(engine["kvUsedBytes"]), mebibytes(engine["kvBudgetBytes"]));
+  }
+  std::cout << fmt::format("\n          {} requests running, {} queued, {} since it was loaded\n",
+                           engine.value("running", 0), engine.value("queued", 0),
+                           engine.value("requests", 0));
+}
+
+void print_status(const lsp::Json& status) {
+  std::cout << fmt::format("daemon    caretd {}, process {}, up {:.0f} s, {:.0f} MiB\n",
+                           status.value("version", ""), status.value("pid", 0),
+                           status.value("uptimeSeconds", 0.0), mebibytes(status["memoryBytes"]));
+  std::cout << fmt::format("sessions  {}\n", status["sessions"].size());
+  for (const auto& engine : status["engines"]) print_engine(engine);
+}
+
+int status(const CommandContext& context, bool json) {
+  const auto folder = open_runtime_folder(context.folders.runtime);
+  if (!folder) return report_error(folder.error());
+  const auto stream = greet_daemon(*folder, hello_for(Purpose::status));
+  if (!stream) return report_error(stream.error());
+  const auto value = lsp::parse_json(read_rest(**stream));
+  if (!value) return report_error(value.error());
+  if (json) {
+    std::cout << value->dump(2) << '\n';
+  } else {
+    print_status(*value);
+  }
+  return kSuccess;
+}
+
+}  // namespace
+
+LaunchOptions launch_options(const CommandContext& context) {
+  LaunchOptions options;
+  options.executable = context.install.executable;
+  if (context.config_file) options.arguments = {"--config", context.config_file->string()};
+  for (const std::string& word : context.overrides) {
+    options.arguments.insert(options.arguments.end(), {"--set", word});
+  }
+  std::error_code ignored;
+  std::filesystem::create_directories(context.folders.state, ignored);
+  options.log_file = context.folders.state / "daemon.stderr";
+  return options;
+}
+
+void add_daemon_command(CommandLine& line) {
+  CLI::App& group = line.add_group("daemon", "Start, stop and look at the user's daemon");
+  line.add(group, "start", "Start the daemon unless it runs", "caretd daemon start",
+           [](CommandContext& context) { return start(context); });
+  line.add(group, "stop", "Let the daemon answer what it was asked, then end it",
+           "caretd daemon stop", [](CommandContext& context) { return stop(context); });
+  line.add(group, "restart", "Stop the daemon and start it again; editors reconnect by themselves",
+           "caretd daemon restart", [](CommandContext& context) { return restart(context); });
+  auto json = std::make_shared<bool>(false);
+  CLI::App& shown = line.add(group, "status", "Show sessions, models, memory and queue",
+                             "caretd daemon status\ncaretd daemon status --json",
+                             [json](CommandContext& context) { return status(context, *json); });
+  shown.add_flag("--json", *json, "Print it as JSON");
+  auto options = std::make_shared<DaemonProcessOptions>();
+  CLI::App& run =
+      line.add(group, "run", "Be the daemon, in the foreground (what systemd starts)",
+               "caretd daemon run\n"
+               "caretd daemon run --set listen.address=0.0.0.0:7070",
+               [options](CommandContext& context) { return run_daemon(context, *options); });
+  run.add_option("--runtime-folder", options->runtime_folder, "Where socket and locks go");
+  run.add_option("--ready-fd", options->ready_fd, "Descriptor to write a line to when ready");
+  run.add_flag("--insecure", options->insecure, "Listen without TLS off the loopback interface");
+}
+
+}  // namespace caretd::daemon

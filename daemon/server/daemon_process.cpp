@@ -1,0 +1,323 @@
+#include "daemon/server/daemon_process.h"
+
+#include <array>
+#include <csignal>
+#include <fstream>
+#include <optional>
+#include <utility>
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/posix/stream_descriptor.hpp>
+#include <boost/asio/signal_set.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <sys/inotify.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "daemon/build_info.h"
+#include "daemon/process/runtime_folder.h"
+#include "daemon/server/daemon_server.h"
+#include "daemon/server/process_figures.h"
+#include "daemon/session_services.h"
+
+namespace caretd::daemon {
+
+namespace {
+
+namespace asio = boost::asio;
+using Failure = boost::system::error_code;
+
+constexpr int kWorkers = 2;
+constexpr auto kIdleCheck = std::chrono::seconds(5);
+constexpr int kFirstSystemdFd = 3;  // sd_listen_fds(3)
+
+std::string first_line_of(const std::string& file) {
+  std::string line;
+  std::getline(std::ifstream(file), line);
+  return line;
+}
+
+/// The socket systemd passed to this very process, if it did.
+std::optional<int> systemd_socket(const Environment& environment) {
+  const auto pid = environment.find("LISTEN_PID");
+  const auto count = environment.find("LISTEN_FDS");
+  const bool meant = pid != environment.end() && pid->second == std::to_string(getpid()) &&
+                     count != environment.end() && count->second == "1";
+  return meant ? std::optional(kFirstSystemdFd) : std::nullopt;
+}
+
+class DaemonProcess {
+ public:
+  DaemonProcess(const CommandContext& context, const DaemonProcessOptions& options,
+                Settings settings, Logger log)
+      : context_(context),
+        options_(options),
+        settings_(std::move(settings)),
+        log_(std::move(log)),
+        signals_(io_, SIGTERM, SIGINT, SIGHUP),
+        idle_timer_(io_),
+        config_watch_(io_),
+        workers_(kWorkers),
+        factory_(context, workers_, clock_, log_),
+        last_activity_(clock_.now()) {}
+
+  Result<void> start(const RuntimeFolder& folder);
+  void run() { io_.run(); }
+
+ private:
+  [[nodiscard]] ServerServices server_services();
+  [[nodiscard]] std::vector<SettingsLayer> session_layers(const Hello& hello) const;
+  void describe(lsp::Json& status) const;
+  [[nodiscard]] bool is_busy() const;
+  void on_activity();
+  void wait_for_signal();
+  void watch_idleness();
+  void check_idleness();
+  void watch_configuration();
+  void read_configuration_events();
+  void reload();
+
+  const CommandContext& context_;
+  const DaemonProcessOptions& options_;
+  Settings settings_;
+  const Logger log_;
+  const SteadyClock clock_;
+  asio::io_context io_{1};
+  asio::signal_set signals_;
+  asio::steady_timer idle_timer_;
+  asio::posix::stream_descriptor config_watch_;
+  std::array<char, 4096> config_events_{};
+  ThreadPool workers_;
+  SessionFactory factory_;
+  std::shared_ptr<engine::Engine> default_engine_;  // loads before the first editor asks
+  TimePoint last_activity_;
+  TimePoint last_session_ = last_activity_;
+  // Last, so that it ends first: sessions use everything above.
+  std::optional<DaemonServer> server_;
+};
+
+Result<void> DaemonProcess::start(const RuntimeFolder& folder) {
+  const auto& listen = settings_.listen;
+  ServerOptions options;
+  options.max_sessions = static_cast<std::size_t>(settings_.daemon.max_sessions);
+  if (!listen.token_file.empty()) {
+    options.token = first_line_of(listen.token_file);
+    if (options.token.empty()) {
+      return fail(ErrorKind::invalid_input, "listen.token_file " + listen.token_file +
+                                                " cannot be read or its first line is empty");
+    }
+  }
+  server_.emplace(io_, std::move(options), server_services(), clock_, log_);
+  const auto adopted = systemd_socket(context_.environment);
+  auto listening =
+      adopted ? server_->adopt_listener(*adopted) : server_->listen_on(folder.socket());
+  if (listening && !listen.address.empty()) {
+    listening = server_->listen_on(listen, options_.insecure);
+  }
+  if (!listening) return listening;
+  default_engine_ = factory_.engines().engine_for(settings_);
+  wait_for_signal();
+  watch_idleness();
+  watch_configuration();
+  return {};
+}
+
+std::vector<SettingsLayer> DaemonProcess::session_layers(const Hello& hello) const {
+  auto layers = context_.settings_layers();
+  // The relay's own environment and command line come over those of the daemon.
+  if (!hello.environment.empty()) layers.push_back(read_environment(hello.environment));
+  if (!hello.overrides.empty()) layers.push_back(read_overrides(hello.overrides));
+  return layers;
+}
+
+ServerServices DaemonProcess::server_services() {
+  ServerServices services;
+  services.session_services = [this](const Hello& hello) {
+    return factory_.services([this, hello] { return session_layers(hello); }, {});
+  };
+  services.on_activity = [this] { on_activity(); };
+  services.describe = [this](lsp::Json& status) { describe(status); };
+  services.is_busy = [this] { return is_busy(); };
+  services.on_session_count = [this](std::size_t) { last_session_ = clock_.now(); };
+  return services;
+}
+
+std::string_view state_name(engine::EngineState state) {
+  switch (state) {
+    case engine::EngineState::starting:
+      return "starting";
+    case engine::EngineState::ready:
+      return "ready";
+    case engine::EngineState::off:
+      return "off";
+    case engine::EngineState::failed:
+      return "failed";
+  }
+  return "unknown";
+}
+
+lsp::Json describe_engine(const engine::Engine& engine) {
+  const auto status = engine.status();
+  const auto figures = engine.statistics();
+  lsp::Json value{
+      {"state", state_name(status.state)},   {"busy", status.busy},
+      {"running", figures.running},          {"queued", figures.queued},
+      {"requests", figures.requests},        {"generatedTokens", figures.generated_tokens},
+      {"kvUsedBytes", figures.kv_used_bytes}};
+  if (!status.reason.empty()) value["reason"] = status.reason;
+  if (status.state == engine::EngineState::starting) value["percent"] = status.percent;
+  if (const auto model = engine.model()) {
+    value["model"] = model->name;
+    value["device"] = model->device;
+    value["weightBytes"] = model->weight_bytes;
+    value["kvBudgetBytes"] = model->kv_budget_bytes;
+  }
+  return value;
+}
+
+void DaemonProcess::describe(lsp::Json& status) const {
+  const auto figures = process_figures();
+  status["memoryBytes"] = figures.resident_bytes;
+  status["descriptors"] = figures.descriptors;
+  status["threads"] = figures.threads;
+  status["engines"] = lsp::Json::array();
+  for (const auto& engine : factory_.engines().engines()) {
+    status["engines"].push_back(describe_engine(*engine));
+  }
+}
+
+bool DaemonProcess::is_busy() const {
+  for (const auto& engine : factory_.engines().engines()) {
+    const auto figures = engine->statistics();
+    if (figures.running + figures.queued > 0) return true;
+  }
+  return false;
+}
+
+void DaemonProcess::on_activity() {
+  last_activity_ = clock_.now();
+  factory_.engines().wake();
+}
+
+void DaemonProcess::wait_for_signal() {
+  signals_.async_wait([this](const Failure& failure, int signal) {
+    if (failure) return;
+    if (signal == SIGHUP) {
+      reload();
+    } else {
+      server_->stop();
+    }
+    wait_for_signal();
+  });
+}
+
+void DaemonProcess::watch_idleness() {
+  idle_timer_.expires_after(kIdleCheck);
+  idle_timer_.async_wait([this](const Failure& failure) {
+    if (failure) return;
+    check_idleness();
+    watch_idleness();
+  });
+}
+
+void DaemonProcess::check_idleness() {
+  const auto now = clock_.now();
+  const auto& limits = settings_.daemon;
+  const auto unload_after = std::chrono::minutes(limits.idle_unload_minutes);
+  if (is_busy()) last_activity_ = now;
+  if (limits.idle_unload_minutes > 0 && now - last_activity_ > unload_after) {
+    if (factory_.engines().sleep()) log_->info("idle: the weights leave memory");
+  }
+  if (server_->session_count() > 0) last_session_ = now;
+  const auto exit_after = std::chrono::minutes(limits.exit_after_minutes);
+  if (limits.exit_after_minutes > 0 && now - last_session_ > exit_after) server_->stop();
+}
+
+/// Editors replace a file rather than write into it, so its folder is what is watched.
+void DaemonProcess::watch_configuration() {
+  const int watch = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+  if (watch < 0) return;
+  config_watch_.assign(watch);
+  const auto folder = context_.user_config().parent_path();
+  inotify_add_watch(watch, folder.c_str(), IN_CLOSE_WRITE | IN_MOVED_TO | IN_DELETE);
+  read_configuration_events();
+}
+
+void DaemonProcess::read_configuration_events() {
+  config_watch_.async_read_some(asio::buffer(config_events_),
+                                [this](const Failure& failure, std::size_t) {
+                                  if (failure) return;
+                                  reload();
+                                  read_configuration_events();
+                                });
+}
+
+void DaemonProcess::reload() {
+  Configuration configuration = resolve(context_.settings_layers());
+  for (const std::string& problem : configuration.problems) log_->warn("{}", problem);
+  settings_ = std::move(configuration.settings);
+  log_->set_level(spdlog::level::from_str(settings_.log.level));
+  log_->info("the configuration was read again");
+  default_engine_ = factory_.engines().engine_for(settings_);
+  server_->settings_changed();
+}
+
+void tell_ready(int fd, const std::string& problem) {
+  if (fd < 0) return;
+  const std::string line = problem + '\n';
+  // Whoever started the daemon may be gone by now, which is its own affair.
+  [[maybe_unused]] const ssize_t written = ::write(fd, line.data(), line.size());
+  ::close(fd);
+}
+
+Logger daemon_log(const CommandContext& context, const LogSettings& settings, bool in_background) {
+  if (!in_background) return make_stderr_logger(settings.level);
+  std::error_code ignored;
+  std::filesystem::create_directories(context.folders.state, ignored);
+  return make_file_logger(context.folders.state / "daemon.log", settings.level,
+                          static_cast<std::size_t>(settings.max_mebibytes) << 20,
+                          static_cast<std::size_t>(settings.files));
+}
+
+/// The lock file tells who holds it.
+Result<UniqueFd> take_daemon_lock(const RuntimeFolder& folder) {
+  auto lock = lock_file(folder.daemon_lock(), false);
+  if (!lock) {
+    return fail(lock.error().kind, "a daemon is running already (process " +
+                                       first_line_of(folder.daemon_lock().string()) + ")");
+  }
+  const std::string pid = std::to_string(getpid()) + '\n';
+  if (ftruncate(lock->get(), 0) != 0 || pwrite(lock->get(), pid.data(), pid.size(), 0) < 0) {
+    return fail(ErrorKind::io, folder.daemon_lock().string() + " cannot be written");
+  }
+  return lock;
+}
+
+}  // namespace
+
+int run_daemon(const CommandContext& context, const DaemonProcessOptions& options) {
+  std::signal(SIGPIPE, SIG_IGN);
+  umask(S_IRWXG | S_IRWXO);
+  const auto folder = open_runtime_folder(options.runtime_folder.empty() ? context.folders.runtime
+                                                                         : options.runtime_folder);
+  const auto lock = folder ? take_daemon_lock(*folder) : Result<UniqueFd>(pass_on(Result(folder)));
+  if (!lock) {
+    tell_ready(options.ready_fd, lock.error().message);
+    return report_error(lock.error());
+  }
+  const Settings settings = context.settings();
+  const Logger log = daemon_log(context, settings.log, options.ready_fd >= 0);
+  log->info("caretd {} started, process {}", version(), getpid());
+  DaemonProcess daemon(context, options, settings, log);
+  const auto started = daemon.start(*folder);
+  tell_ready(options.ready_fd, started ? "" : started.error().message);
+  if (!started) {
+    log->error("{}", started.error().message);
+    return report_error(started.error());
+  }
+  daemon.run();
+  log->info("stopped");
+  return kSuccess;
+}
+
+}  // namespace caretd::daemon

@@ -1,0 +1,37 @@
+// What language server sessions of this process are given, in a daemon and standalone alike.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "daemon/command_line.h"
+#include "daemon/engine_provider.h"
+#include "daemon/process/handshake.h"
+#include "lsp/server.h"
+#include "support/clock.h"
+#include "support/executor.h"
+
+namespace caretd::daemon {
+
+/// Shared by the sessions of a process; outlives them.
+class SessionFactory {
+ public:
+  SessionFactory(const CommandContext& context, Executor& workers, const Clock& clock, Logger log);
+
+  /// `layers` are what the process says, read anew whenever a session resolves its settings.
+  /// `notice` is a sentence the user is shown once; may be empty.
+  [[nodiscard]] lsp::SessionServices services(std::function<std::vector<SettingsLayer>()> layers,
+                                              const std::string& notice) const;
+
+  [[nodiscard]] EngineProvider& engines() const { return *engines_; }
+
+ private:
+  std::shared_ptr<EngineProvider> engines_;
+  std::shared_ptr<lsp::Statistics> statistics_;
+  Executor& workers_;
+  const Clock& clock_;
+  Logger log_;
+};
+
+}  // namespace caretd::daemon

@@ -18,4 +18,31 @@ std::shared_ptr<engine::Engine> EngineProvider::engine_for(const Settings& setti
   return latest_;
 }
 
+std::vector<std::shared_ptr<engine::Engine>> EngineProvider::engines() const {
+  std::vector<std::shared_ptr<engine::Engine>> alive;
+  const std::lock_guard lock(mutex_);
+  for (const auto& [key, weak] : engines_) {
+    if (auto engine = weak.lock()) alive.push_back(std::move(engine));
+  }
+  return alive;
+}
+
+bool EngineProvider::sleep() {
+  bool any = false;
+  for (const auto& engine : engines()) {
+    if (engine->status().state != engine::EngineState::ready) continue;
+    engine->unload();
+    any = true;
+  }
+  if (any) asleep_ = true;
+  return any;
+}
+
+void EngineProvider::wake() {
+  if (!asleep_.exchange(false)) return;
+  for (const auto& engine : engines()) {
+    if (engine->status().state == engine::EngineState::off) engine->load();
+  }
+}
+
 }  // namespace caretd::daemon

@@ -1,6 +1,7 @@
 // Which engine a session uses: one for each distinct model configuration.
 #pragma once
 
+#include <atomic>
 #include <memory>
 #include <mutex>
 #include <utility>
@@ -24,15 +25,24 @@ class EngineProvider {
   /// Starts loading where no engine for these settings is there yet.
   [[nodiscard]] std::shared_ptr<engine::Engine> engine_for(const Settings& settings);
 
+  /// Every engine somebody holds.
+  [[nodiscard]] std::vector<std::shared_ptr<engine::Engine>> engines() const;
+
+  /// Takes the weights of every ready engine out of memory until wake(). False when all slept.
+  bool sleep();
+  /// Loads what sleep() unloaded. Cheap when nothing sleeps.
+  void wake();
+
  private:
   using Key = std::pair<ModelSettings, RemoteSettings>;
 
   const InstallTree install_;
   const Clock& clock_;
   const Logger log_;
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
   std::vector<std::pair<Key, std::weak_ptr<engine::Engine>>> engines_;
   std::shared_ptr<engine::Engine> latest_;
+  std::atomic<bool> asleep_ = false;
 };
 
 }  // namespace caretd::daemon

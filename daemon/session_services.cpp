@@ -5,7 +5,7 @@
 
 #include "daemon/build_info.h"
 #include "daemon/session_settings.h"
-#include "lsp/features/completion_pipeline.h"
+#include "lsp/features/syntax_pipeline.h"
 
 namespace caretd::daemon {
 
@@ -28,8 +28,9 @@ lsp::SessionServices SessionFactory::services(std::function<std::vector<Settings
                                  engines->engine_for(configuration.settings),
                                  std::move(configuration.problems)};
   };
-  const auto make_pipeline = [](const std::shared_ptr<const lsp::DocumentStore>&) {
-    return std::make_shared<lsp::PlainPipeline>();
+  const auto make_pipeline = [&clock = clock_](
+                                 std::shared_ptr<const lsp::DocumentStore> documents) {
+    return std::make_shared<lsp::SyntaxPipeline>(std::move(documents), clock, read_ignore_file);
   };
   return {statistics_, make_pipeline, resolve_settings,      workers_,
           clock_,      log_,          std::string(version())};

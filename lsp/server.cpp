@@ -25,6 +25,10 @@ void Session::end_of_input() {
   server_->strand().post([server = server_] { server->end_of_input(); });
 }
 
+void Session::settings_changed() {
+  server_->strand().post([server = server_] { server->settings_changed(); });
+}
+
 Server::Server(SessionServices services, std::uint64_t number, std::shared_ptr<Transport> transport,
                Session::Ended ended)
     : services_(std::move(services)),

@@ -72,6 +72,8 @@ class Session {
 
   void receive(std::string_view bytes);
   void end_of_input();
+  /// What resolve_settings() reads has changed: it is asked again. Any thread.
+  void settings_changed();
 
  private:
   std::shared_ptr<Server> server_;

@@ -28,6 +28,8 @@ class Server final : public MessageHandler, public std::enable_shared_from_this<
   [[nodiscard]] Executor& strand() { return *strand_; }
   /// The transport has no more input.
   void end_of_input();
+  /// The process's configuration changed.
+  void settings_changed();
   /// Withdraws everything and says nothing more.
   void stop();
 

@@ -108,6 +108,10 @@ void Server::pull_configuration() {
                     keep);
 }
 
+void Server::settings_changed() {
+  if (lifecycle_ == Lifecycle::initialized) apply_settings();
+}
+
 void Server::apply_settings() {
   ResolvedSettings resolved = services_.resolve_settings(client_settings_);
   settings_ = std::move(resolved.settings);

@@ -1,6 +1,8 @@
-// `caretd lsp`: a language server session over stdin and stdout.
+// `caretd lsp`: what an editor starts. A relay to the user's daemon, or with --standalone a
+// language server session in this process.
 #include <atomic>
 #include <csignal>
+#include <fstream>
 #include <memory>
 #include <string>
 #include <utility>
@@ -9,10 +11,9 @@
 
 #include "daemon/build_info.h"
 #include "daemon/commands/commands.h"
-#include "daemon/engine_provider.h"
-#include "daemon/session_settings.h"
+#include "daemon/relay/relay.h"
+#include "daemon/session_services.h"
 #include "daemon/transport/stdio.h"
-#include "lsp/features/syntax_pipeline.h"
 #include "lsp/server.h"
 #include "support/executor.h"
 
@@ -21,26 +22,14 @@ namespace {
 
 constexpr int kWorkers = 2;
 
-lsp::SessionServices session_services(const CommandContext& context, Executor& workers,
-                                      const Clock& clock) {
-  auto engines = std::make_shared<EngineProvider>(context.install, clock, context.log);
-  const auto resolve_settings = [&context, engines](const lsp::ClientSettings& client) {
-    Configuration configuration = session_configuration(context.settings_layers(), client);
-    return lsp::ResolvedSettings{to_session_settings(configuration.settings),
-                                 engines->engine_for(configuration.settings),
-                                 std::move(configuration.problems)};
-  };
-  const auto make_pipeline = [&clock](std::shared_ptr<const lsp::DocumentStore> documents) {
-    return std::make_shared<lsp::SyntaxPipeline>(std::move(documents), clock, read_ignore_file);
-  };
-  return {std::make_shared<lsp::Statistics>(),
-          make_pipeline,
-          resolve_settings,
-          workers,
-          clock,
-          context.log,
-          std::string(version())};
-}
+struct LspOptions {
+  bool stdio = false;
+  bool standalone = false;
+  std::string connect;  ///< HOST:PORT of a daemon on another machine
+  std::string token_file;
+  std::string ca_file;
+  bool insecure = false;
+};
 
 /// stdout belongs to the protocol: the session gets a copy of it, and whatever a library might
 /// print goes to stderr.
@@ -50,16 +39,17 @@ int take_stdout() {
   return protocol;
 }
 
-int serve(CommandContext& context) {
-  std::signal(SIGPIPE, SIG_IGN);  // an editor that is gone is seen by write()
+/// `notice`, if there is one, is shown to the user.
+int serve_standalone(const CommandContext& context, const std::string& notice) {
   const SteadyClock clock;
   ThreadPool workers(kWorkers);
+  const SessionFactory factory(context, workers, clock, context.log);
   const int output = take_stdout();
   auto transport = std::make_shared<StdioTransport>(STDIN_FILENO, output);
   std::atomic<int> exit_code = kFailure;
   {
-    lsp::Session session(session_services(context, workers, clock), 1, transport,
-                         [&exit_code](int code) { exit_code = code; });
+    lsp::Session session(factory.services([&] { return context.settings_layers(); }, notice), 1,
+                         transport, [&exit_code](int code) { exit_code = code; });
     transport->run([&session](std::string_view bytes) { session.receive(bytes); },
                    [&session] { session.end_of_input(); });
   }
@@ -67,14 +57,93 @@ int serve(CommandContext& context) {
   return exit_code;
 }
 
+/// What this command was given travels with the session, because the daemon is everybody's.
+Hello session_hello(const CommandContext& context) {
+  Hello hello{std::string(version()), Purpose::session, {}, context.overrides, {}};
+  constexpr std::string_view kPrefix = "CARETD_";
+  for (auto variable = context.environment.lower_bound(std::string(kPrefix));
+       variable != context.environment.end() && variable->first.starts_with(kPrefix); ++variable) {
+    hello.environment.insert(*variable);
+  }
+  return hello;
+}
+
+int relay(const CommandContext& context,
+          const std::function<Result<std::unique_ptr<Stream>>()>& connect,
+          std::unique_ptr<Stream> stream) {
+  RelayOptions options;
+  options.input = STDIN_FILENO;
+  options.output = STDOUT_FILENO;
+  options.connect = connect;
+  options.log = context.log;
+  return run_relay(std::move(stream), options);
+}
+
+int relay_to_remote(const CommandContext& context, const LspOptions& options) {
+  auto daemon = parse_remote_daemon(options.connect);
+  if (!daemon) {
+    report_error(daemon.error());
+    return kUsage;
+  }
+  if (!options.token_file.empty()) {
+    std::getline(std::ifstream(options.token_file), daemon->token);
+  }
+  daemon->ca_file = options.ca_file;
+  daemon->tls = !options.insecure;
+  const auto connect = [&] { return greet_remote(*daemon, session_hello(context)); };
+  auto stream = connect();
+  // Falling back to a model on this machine would hide that the other one was asked for.
+  if (!stream) return report_error(stream.error());
+  return relay(context, connect, *std::move(stream));
+}
+
+int relay_to_daemon(const CommandContext& context) {
+  const auto connect = [&]() -> Result<std::unique_ptr<Stream>> {
+    auto folder = open_runtime_folder(context.folders.runtime);
+    if (!folder) return pass_on(std::move(folder));
+    return connect_session(*folder, launch_options(context), session_hello(context));
+  };
+  auto stream = connect();
+  if (stream) return relay(context, connect, *std::move(stream));
+  const std::string& reason = stream.error().message;
+  context.log->warn("running without a daemon: {}", reason);
+  return serve_standalone(context,
+                          "This window loads a model of its own, because there is no daemon to "
+                          "share: " +
+                              reason);
+}
+
+int serve(const CommandContext& context, const LspOptions& options) {
+  std::signal(SIGPIPE, SIG_IGN);  // an editor that is gone is seen by write()
+  if (options.standalone) return serve_standalone(context, {});
+  return options.connect.empty() ? relay_to_daemon(context) : relay_to_remote(context, options);
+}
+
 }  // namespace
 
 void add_lsp_command(CommandLine& line) {
-  auto stdio = std::make_shared<bool>(false);
+  auto options = std::make_shared<LspOptions>();
   CLI::App& app = line.add("lsp", "Serve an editor over stdin and stdout",
-                           "caretd lsp\ncaretd lsp --model ~/models/DeepSeek-Coder-V2-Lite-Base",
-                           [stdio](CommandContext& context) { return serve(context); });
-  app.add_flag("--stdio", *stdio, "Accepted because many editors pass it; stdio is the default");
+                           "caretd lsp\n"
+                           "caretd lsp --standalone --model ~/models/DeepSeek-Coder-V2-Lite-Base\n"
+                           "ssh box caretd lsp\n"
+                           "caretd lsp --connect box:7070 --token-file ~/.config/caretd/token",
+                           [options](CommandContext& context) { return serve(context, *options); });
+  app.add_flag("--stdio", options->stdio,
+               "Accepted because many editors pass it; stdio is the default");
+  auto* standalone = app.add_flag("--standalone", options->standalone,
+                                  "Run the model in this process instead of the user's daemon");
+  auto* connect = app.add_option("--connect", options->connect,
+                                 "HOST:PORT of a daemon on another machine (listen.address there)");
+  connect->excludes(standalone);
+  app.add_option("--token-file", options->token_file,
+                 "File whose first line is that daemon's token")
+      ->check(CLI::ExistingFile)
+      ->needs(connect);
+  app.add_option("--ca-file", options->ca_file, "Certificates to trust instead of the system's")
+      ->check(CLI::ExistingFile)
+      ->needs(connect);
+  app.add_flag("--insecure", options->insecure, "Connect without TLS")->needs(connect);
 }
 
 }  // namespace caretd::daemon

@@ -6,6 +6,7 @@
 #include <optional>
 #include <utility>
 
+#include <boost/asio/buffer.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/posix/stream_descriptor.hpp>
 #include <boost/asio/signal_set.hpp>
@@ -300,7 +301,8 @@ int run_daemon(const CommandContext& context, const DaemonProcessOptions& option
   umask(S_IRWXG | S_IRWXO);
   const auto folder = open_runtime_folder(options.runtime_folder.empty() ? context.folders.runtime
                                                                          : options.runtime_folder);
-  const auto lock = folder ? take_daemon_lock(*folder) : Result<UniqueFd>(pass_on(Result(folder)));
+  const Result<UniqueFd> lock =
+      folder ? take_daemon_lock(*folder) : fail(folder.error().kind, folder.error().message);
   if (!lock) {
     tell_ready(options.ready_fd, lock.error().message);
     return report_error(lock.error());

@@ -199,10 +199,10 @@ void DaemonServer::start_session(const std::shared_ptr<Connection>& connection,
   const auto ended = [&io = io_, this, number](int) {
     asio::post(io, [this, number] { forget_session(number); });
   };
-  auto services = std::make_unique<lsp::SessionServices>(services_.session_services(hello));
-  auto session = std::make_unique<lsp::Session>(*services, number, connection, ended);
+  auto session =
+      std::make_unique<lsp::Session>(services_.session_services(hello), number, connection, ended);
   lsp::Session* const reader = session.get();
-  sessions_.push_back({number, connection, std::move(services), std::move(session), clock_.now()});
+  sessions_.push_back({number, connection, std::move(session), clock_.now()});
   connection->set_events({.on_hello = {},
                           .on_bytes =
                               [this, reader](std::string_view bytes) {
@@ -246,6 +246,10 @@ lsp::Json DaemonServer::status() const {
   }
   services_.describe(value);
   return value;
+}
+
+void DaemonServer::settings_changed() {
+  for (const SessionEntry& entry : sessions_) entry.session->settings_changed();
 }
 
 void DaemonServer::stop() {

@@ -66,13 +66,15 @@ class DaemonServer {
   /// Stops listening, lets what is under way be answered, closes every session and ends io.run().
   void stop();
 
+  /// The configuration changed: sessions look at it again.
+  void settings_changed();
+
   [[nodiscard]] std::size_t session_count() const { return sessions_.size(); }
 
  private:
   struct SessionEntry {
     std::uint64_t number = 0;
     std::shared_ptr<Connection> connection;
-    std::unique_ptr<lsp::SessionServices> services;
     std::unique_ptr<lsp::Session> session;
     TimePoint since;
   };

@@ -1,0 +1,169 @@
+"""A language server client and a private home for daemons, for the tests beside this module."""
+
+import json
+import os
+import pathlib
+import queue
+import shutil
+import signal
+import subprocess
+import tempfile
+import threading
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parents[3]
+CARETD = os.environ.get("CARETD", str(ROOT / "build/release/bin/caretd"))
+URI = "file:///project/config.py"
+TEXT = ('import json\n\n\ndef save_config(path, config):\n    """Write a configuration as JSON."""\n'
+        '    with open(path, "w") as f:\n        \n')
+HOLE = {"line": 6, "character": 8}
+
+
+class Home:
+    """Folders of a user who has nothing running; ends what was started in them."""
+
+    def __init__(self, **variables):
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="caretd-life-"))
+        run = self.folder / "run"
+        run.mkdir(mode=0o700)
+        kept = {name: value for name, value in os.environ.items()
+                if not name.startswith(("CARETD_", "XDG_"))}
+        self.environment = {**kept, "HOME": str(self.folder), "XDG_RUNTIME_DIR": str(run),
+                            "CARETD_MODEL_DEVICE": "cpu", **variables}
+        self.socket = run / "caretd/daemon.sock"
+
+    def run(self, *arguments, check=True):
+        return subprocess.run([CARETD, *arguments], env=self.environment, capture_output=True,
+                              text=True, timeout=60, check=check)
+
+    def status(self):
+        answer = self.run("daemon", "status", "--json", check=False)
+        return json.loads(answer.stdout) if answer.returncode == 0 else None
+
+    def daemon_pids(self):
+        """Processes of this home that are daemons, by their environment."""
+        found = []
+        for entry in pathlib.Path("/proc").iterdir():
+            try:
+                words = (entry / "cmdline").read_bytes().split(b"\0")
+                variables = (entry / "environ").read_bytes()
+            except OSError:
+                continue
+            mine = str(self.folder).encode() in variables
+            if mine and b"daemon" in words and b"run" in words:
+                found.append(int(entry.name))
+        return found
+
+    def close(self):
+        self.run("daemon", "stop", check=False)
+        for pid in self.daemon_pids():
+            os.kill(pid, signal.SIGKILL)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+
+class Client:
+    """One editor: starts `caretd lsp` and speaks the protocol over its stdio."""
+
+    def __init__(self, home, *arguments):
+        self.process = subprocess.Popen([CARETD, "lsp", *arguments], env=home.environment,
+                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                        stderr=subprocess.DEVNULL)
+        self.next_id = 0
+        self.answers = {}
+        self.duplicates = 0
+        self.messages = []
+        self.arrived = threading.Condition()
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def _read(self):
+        stream = self.process.stdout
+        while True:
+            length = None
+            for line in iter(stream.readline, b"\r\n"):
+                if not line:
+                    with self.arrived:
+                        self.answers[None] = None
+                        self.arrived.notify_all()
+                    return
+                if line.lower().startswith(b"content-length:"):
+                    length = int(line.split(b":")[1])
+            message = json.loads(stream.read(length))
+            with self.arrived:
+                if "method" in message:
+                    self.messages.append(message)
+                    if "id" in message:
+                        self._send({"jsonrpc": "2.0", "id": message["id"], "result": None})
+                elif message["id"] in self.answers:
+                    self.duplicates += 1
+                else:
+                    self.answers[message["id"]] = message
+                self.arrived.notify_all()
+
+    def _send(self, message):
+        body = json.dumps(message).encode()
+        try:
+            self.process.stdin.write(b"Content-Length: %d\r\n\r\n" % len(body) + body)
+            self.process.stdin.flush()
+        except BrokenPipeError:
+            pass
+
+    def notify(self, method, params):
+        self._send({"jsonrpc": "2.0", "method": method, "params": params})
+
+    def ask(self, method, params):
+        self.next_id += 1
+        self._send({"jsonrpc": "2.0", "id": self.next_id, "method": method, "params": params})
+        return self.next_id
+
+    def wait(self, request, timeout=30):
+        with self.arrived:
+            done = self.arrived.wait_for(lambda: request in self.answers or None in self.answers,
+                                         timeout)
+            if not done or request not in self.answers:
+                raise TimeoutError(f"request {request} was not answered")
+            return self.answers[request]
+
+    def call(self, method, params, timeout=30):
+        return self.wait(self.ask(method, params), timeout)
+
+    def initialize(self, **params):
+        answer = self.call("initialize", {"processId": None, "capabilities": {}, **params})
+        self.notify("initialized", {})
+        return answer["result"]
+
+    def open(self, text=TEXT, uri=URI):
+        self.notify("textDocument/didOpen", {"textDocument": {
+            "uri": uri, "languageId": "python", "version": 1, "text": text}})
+
+    def complete(self, position=None, uri=URI, timeout=30):
+        """The text of the first inline completion; None where there is none."""
+        answer = self.call("textDocument/inlineCompletion", {
+            "textDocument": {"uri": uri}, "position": position or HOLE,
+            "context": {"triggerKind": 1}}, timeout)
+        result = answer.get("result")
+        items = result.get("items", []) if isinstance(result, dict) else result or []
+        return items[0]["insertText"] if items else None
+
+    def complete_when_ready(self, timeout=20, **arguments):
+        """Asks again while the model loads or a daemon is being replaced."""
+        deadline = time.monotonic() + timeout
+        while time.monotonic() < deadline:
+            text = self.complete(**arguments)
+            if text is not None:
+                return text
+            time.sleep(0.05)
+        raise TimeoutError("no completion")
+
+    def close(self):
+        self.call("shutdown", None)
+        self.notify("exit", None)
+        self.process.stdin.close()
+        code = self.process.wait(timeout=10)
+        self.process.stdout.close()
+        return code

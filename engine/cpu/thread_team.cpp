@@ -1,6 +1,9 @@
 #include "engine/cpu/thread_team.h"
 
 #include <algorithm>
+#include <cmath>
+#include <fstream>
+#include <limits>
 
 #include <sched.h>
 
@@ -22,6 +25,16 @@ void pause() {
 
 std::uint32_t items_left(std::uint64_t tickets) {
   return static_cast<std::uint32_t>(tickets);
+}
+
+/// Whole processors that a container's quota allows (cgroup v2: "quota period" in microseconds, or
+/// "max period"); threads beyond it would be stopped in the middle of their work.
+int processor_quota() {
+  std::ifstream file("/sys/fs/cgroup/cpu.max");
+  double quota = 0;
+  double period = 0;
+  if (!(file >> quota >> period) || period <= 0) return std::numeric_limits<int>::max();
+  return std::max(1, static_cast<int>(std::ceil(quota / period)));
 }
 
 }  // namespace
@@ -109,8 +122,10 @@ void ThreadTeam::sleep_until_work() {
 int available_processors() {
   cpu_set_t set;
   CPU_ZERO(&set);
-  if (sched_getaffinity(0, sizeof set, &set) == 0) return std::max(1, CPU_COUNT(&set));
-  return std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+  const int allowed = sched_getaffinity(0, sizeof set, &set) == 0
+                          ? CPU_COUNT(&set)
+                          : static_cast<int>(std::thread::hardware_concurrency());
+  return std::clamp(allowed, 1, processor_quota());
 }
 
 }  // namespace caretd::engine

@@ -72,7 +72,7 @@ Result<std::span<const OutputRow>> ForwardPass::run(std::span<const TokenRun> ba
     attention(layer);
     feed_forward(layer);
   }
-  compute_logits(batch);
+  compute_logits();
   return finish_rows();
 }
 
@@ -299,11 +299,11 @@ void ForwardPass::embed() {
 }
 
 /// Final norm and head, for the rows that are asked for.
-void ForwardPass::compute_logits(std::span<const TokenRun> batch) {
+void ForwardPass::compute_logits() {
   output_tokens_.clear();
   output_kinds_.clear();
   int token = 0;
-  for (const TokenRun& run : batch) {
+  for (const TokenRun& run : batch_) {
     const int count = static_cast<int>(run.tokens.size());
     const int skipped = run.output == Output::none ? count : run.every_row ? 0 : count - 1;
     for (int i = skipped; i < count; ++i) {

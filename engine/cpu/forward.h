@@ -50,7 +50,7 @@ class ForwardPass {
   void choose_experts(const PackedLayer& layer);
   void run_experts(const PackedLayer& layer);
   void add_expert_outputs();
-  void compute_logits(std::span<const TokenRun> batch);
+  void compute_logits();
   [[nodiscard]] Result<std::span<const OutputRow>> finish_rows();
 
   void normalize(const Floats& from, const std::vector<float>& weight, Floats& to);

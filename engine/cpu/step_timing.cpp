@@ -8,14 +8,17 @@ namespace caretd::engine {
 
 namespace {
 
-constexpr std::size_t kFewestTokens = 16;   // smaller steps say little about large ones
+// Fetching and converting a weight takes about as long as this many multiplications with it.
+constexpr double kWorkPerWeight = 6;
+constexpr std::size_t kFewestTokens = 8;    // smaller steps do not touch all weights
 constexpr double kNewestShare = 0.3;        // of the moving average
 constexpr double kFirstGuess = 1.0 / 50e9;  // seconds for one multiplication
 
 }  // namespace
 
 StepTiming::StepTiming(const ModelConfig& config)
-    : work_per_token_(static_cast<double>(config.active_parameters())),
+    : work_per_step_(kWorkPerWeight * static_cast<double>(config.parameters())),
+      work_per_token_(static_cast<double>(config.active_parameters())),
       work_per_token_and_key_(static_cast<double>(config.layers) * config.heads *
                               (config.kv_width() + config.kv_lora_rank)),
       seconds_per_work_(kFirstGuess) {}
@@ -26,7 +29,7 @@ double StepTiming::work(double tokens, double position) const {
 
 void StepTiming::record(std::span<const TokenRun> batch, Duration took) {
   std::size_t tokens = 0;
-  double total = 0;
+  double total = work_per_step_;
   for (const TokenRun& run : batch) {
     tokens += run.tokens.size();
     total += work(static_cast<double>(run.tokens.size()), run.position);
@@ -38,7 +41,8 @@ void StepTiming::record(std::span<const TokenRun> batch, Duration took) {
 
 int StepTiming::tokens_within(Duration duration, int position) const {
   // work(n, position) = budget, solved for n: a n^2 / 2 + b n = budget.
-  const double budget = std::chrono::duration<double>(duration).count() / seconds_per_work_;
+  const double budget =
+      std::chrono::duration<double>(duration).count() / seconds_per_work_ - work_per_step_;
   const double a = work_per_token_and_key_;
   const double b = work_per_token_ + position * a;
   const double tokens = (std::sqrt(b * b + 2 * a * std::max(budget, 0.0)) - b) / a;

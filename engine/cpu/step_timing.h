@@ -9,10 +9,9 @@
 
 namespace caretd::engine {
 
-/// The cost of a token is proportional to its multiplications: those of the active weights, and
-/// those of the attention, which grow with its position. The speed is what recent steps reached;
-/// a step of few tokens is slower for each of them, as it reads more weights than it uses, and has
-/// a speed of its own.
+/// A step costs one pass over all weights, whatever the number of tokens, and for each token the
+/// multiplications of its active weights and of the attention, which grow with its position. How
+/// long a multiplication takes is what recent steps took.
 class StepTiming {
  public:
   explicit StepTiming(const ModelConfig& config);
@@ -24,6 +23,7 @@ class StepTiming {
  private:
   [[nodiscard]] double work(double tokens, double position) const;
 
+  double work_per_step_;
   double work_per_token_;
   double work_per_token_and_key_;
   double seconds_per_work_;

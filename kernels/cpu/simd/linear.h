@@ -103,7 +103,8 @@ void sum_segment(const Element* weights, const float* const* x, int begin, int e
   int k = begin;
   for (; k + kChains <= end; k += kChains) {
     for (int byte = 0; byte < kChains * kPanel * static_cast<int>(sizeof(Element)); byte += 64) {
-      __builtin_prefetch(reinterpret_cast<const char*>(weights + k * kPanel) + kPrefetchBytes + byte);
+      __builtin_prefetch(reinterpret_cast<const char*>(weights + k * kPanel) + kPrefetchBytes +
+                         byte);
     }
     for (int j = 0; j < kChains; ++j) {
       const Lanes w = Lanes::load(weights + (k + j) * kPanel);

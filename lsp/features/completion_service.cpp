@@ -1,5 +1,6 @@
 #include "lsp/features/completion_service.h"
 
+#include <exception>
 #include <utility>
 
 namespace caretd::lsp {
@@ -103,10 +104,32 @@ void CompletionService::cancel(std::uint64_t document, std::uint64_t ticket) {
 }
 
 void CompletionService::did_open(const DocumentSnapshot& document) {
-  deps_.workers.post([pipeline = deps_.pipeline, document,
+  unprepared_.push_back(document);
+  prepare_next();
+}
+
+// An editor that restores its windows opens hundreds of documents at once; preparing them one by
+// one leaves the other workers to whoever types.
+void CompletionService::prepare_next() {
+  while (!unprepared_.empty() && !is_current(*unprepared_.front())) unprepared_.pop_front();
+  if (preparing_ || unprepared_.empty()) return;
+  preparing_ = true;
+  deps_.workers.post([weak = weak_from_this(), strand = deps_.strand, pipeline = deps_.pipeline,
+                      document = unprepared_.front(), log = deps_.log,
                       model = PromptModel{deps_.engine->model(), deps_.engine->tokenizer()}] {
-    pipeline->prepare(document, model);
+    try {
+      pipeline->prepare(document, model);
+    } catch (const std::exception& exception) {
+      log->error("a document could not be prepared: {}", exception.what());
+    }
+    strand->post([weak] {
+      const auto self = weak.lock();
+      if (!self) return;
+      self->preparing_ = false;
+      self->prepare_next();
+    });
   });
+  unprepared_.pop_front();
 }
 
 void CompletionService::did_change(const DocumentSnapshot& before, const DocumentSnapshot& now) {

@@ -2,6 +2,7 @@
 // generations, what is decoded ahead while nobody waits, cancellation, validity of versions.
 #pragma once
 
+#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
@@ -111,6 +112,7 @@ class CompletionService : public std::enable_shared_from_this<CompletionService>
   };
 
   // completion_service.cpp: requests and answers
+  void prepare_next();
   void answer(Ask ask, Outcome outcome, std::vector<Offer> offers = {});
   void answer_with(DocumentState& state, std::vector<Offer> offers, AnswerSource source);
   [[nodiscard]] Ask take_waiting(DocumentState& state);
@@ -139,6 +141,8 @@ class CompletionService : public std::enable_shared_from_this<CompletionService>
   const CompletionDependencies deps_;
   Settings settings_;
   AcceptanceTracker acceptance_;
+  std::deque<DocumentSnapshot> unprepared_;  ///< opened documents; one at a time is prepared
+  bool preparing_ = false;
   std::uint64_t next_ticket_ = 1;
   std::uint64_t next_suggestion_ = 1;
   std::map<std::uint64_t, DocumentState> documents_;  // by Document::id

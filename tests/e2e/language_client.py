@@ -19,8 +19,10 @@ class LanguageClient:
         self.log = []
         self.next_id = 0
         self.versions = {}
-        threading.Thread(target=self._read, daemon=True).start()
-        threading.Thread(target=self._read_log, daemon=True).start()
+        self.readers = [threading.Thread(target=read, daemon=True)
+                        for read in (self._read, self._read_log)]
+        for reader in self.readers:
+            reader.start()
 
     def _read(self):
         out = self.process.stdout
@@ -107,6 +109,18 @@ class LanguageClient:
             "textDocument": {"uri": uri}, "position": {"line": line, "character": character},
             "context": {"triggerKind": kind}})
         return result["items"]
+
+    def close(self):
+        """Ends the process, however it is."""
+        self.process.kill()
+        self.process.wait()
+        for thread in self.readers:
+            thread.join()
+        for stream in (self.process.stdin, self.process.stdout, self.process.stderr):
+            try:
+                stream.close()
+            except BrokenPipeError:
+                pass
 
     def stop(self):
         """Ends the session as an editor does; the exit code."""

@@ -1,0 +1,81 @@
+"""Times of the real binary with the embedded model, printed; the bounds leave room for a busy
+machine (docs/performance.md has what a quiet one reaches)."""
+
+import os
+import pathlib
+import statistics
+import sys
+import time
+import unittest
+
+from language_client import LanguageClient
+
+CARETD = os.environ["CARETD"]
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+SLACK = 3.0
+
+
+def three_hundred_lines():
+    text = (ROOT / "tests/house/files_test.py").read_text()
+    lines = (text * 8).splitlines()[:300]
+    return "\n".join(lines) + "\n"
+
+
+def milliseconds(call):
+    begin = time.perf_counter()
+    call()
+    return (time.perf_counter() - begin) * 1000
+
+
+class Latency(unittest.TestCase):
+    def setUp(self):
+        self.client = LanguageClient([CARETD, "lsp", "--standalone"])
+        self.client.start()
+        self.client.wait_until_ready()
+        self.addCleanup(self.client.close)
+
+    def test_inline_completion_on_300_lines(self):
+        text = three_hundred_lines()
+        cold, cached = [], []
+        for i in range(7):
+            # A file of its own, different from its first line on, so that no prefix is cached.
+            uri = f"file:///project/file{i}.py"
+            self.client.open(uri, f"# {'variant ' * (i + 1)}\n" * 40 + text, "python")
+            line = 240
+            self.client.insert(uri, line, 0, "    value = \n")
+            cold.append(milliseconds(lambda: self.client.complete(uri, line, 12)))
+            # Something else than was suggested, so that the model is asked again.
+            self.client.insert(uri, line, 12, "~")
+            cached.append(milliseconds(lambda: self.client.complete(uri, line, 13)))
+            why = self.client.request("caretd/why", {"textDocument": {"uri": uri}})
+            self.assertGreater(why["usage"]["promptTokens"], 500)
+            self.assertGreater(why["usage"]["cachedTokens"], 500)
+            self.client.notify("textDocument/didClose", {"textDocument": {"uri": uri}})
+        print(f"\ninlineCompletion, 300 lines, budget 1,024 tokens: cold p50 "
+              f"{statistics.median(cold):.0f} ms, cached p50 {statistics.median(cached):.0f} ms")
+        self.assertLess(statistics.median(cold), 450 * SLACK)
+        self.assertLess(statistics.median(cached), 150 * SLACK)
+
+    def test_edits_of_many_open_files(self):
+        line = "    value = compute(first, second)  # a line of ordinary length\n"
+        uris = [f"file:///project/many{i}.txt" for i in range(200)]
+        for uri in uris:
+            self.client.open(uri, line * 2000, "plaintext")
+        self.client.request("caretd/status", None)
+        times = []
+        for i in range(3000):
+            uri = uris[i % len(uris)]
+            begin = time.perf_counter()
+            self.client.insert(uri, i % 2000, 4, "x")
+            # The answer follows the edit's handling, so the round trip bounds it from above.
+            self.client.request("caretd/status", None)
+            times.append((time.perf_counter() - begin) * 1000)
+        times.sort()
+        p99 = times[int(len(times) * 0.99)]
+        print(f"\ndidChange and a round trip, 200 files of 2,000 lines: p50 {times[1500]:.2f} ms, "
+              f"p99 {p99:.2f} ms")
+        self.assertLess(p99, 5 * SLACK)
+
+
+if __name__ == "__main__":
+    sys.exit(unittest.main())

@@ -1,0 +1,183 @@
+"""The real binary as an editor sees it: stdio, the embedded model, bad input."""
+
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import tempfile
+import unittest
+
+from language_client import LanguageClient
+
+CARETD = os.environ["CARETD"]
+URI = "file:///project/sample.py"
+SOURCE = "import os\n\n\ndef read_lines(path):\n    with open(path) as f:\n        return \n"
+HOLE = (5, 15)
+
+
+def environment(home):
+    """Nothing of the user's own configuration takes part."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("CARETD_")}
+    return {**kept, "HOME": home, "XDG_CONFIG_HOME": home, "XDG_STATE_HOME": home,
+            "XDG_CACHE_HOME": home, "XDG_RUNTIME_DIR": home}
+
+
+class Sessions(unittest.TestCase):
+    def setUp(self):
+        self.home = tempfile.TemporaryDirectory()
+        self.addCleanup(self.home.cleanup)
+
+    def connect(self, *arguments):
+        client = LanguageClient([CARETD, "lsp", "--standalone", *arguments], env=environment(self.home.name))
+        self.addCleanup(client.close)
+        return client
+
+    def error_code(self, client, method, params):
+        return client.response(client.ask(method, params))["error"]["code"]
+
+    def test_a_completion_from_the_embedded_model(self):
+        client = self.connect()
+        result = client.start({"general": {"positionEncodings": ["utf-8", "utf-16"]}})
+        self.assertEqual("caretd", result["serverInfo"]["name"])
+        self.assertEqual("utf-8", result["capabilities"]["positionEncoding"])
+        client.open(URI, SOURCE, "python")
+        items = client.complete(URI, *HOLE)
+        self.assertEqual(1, len(items))
+        self.assertNotEqual("", items[0]["insertText"].strip())
+        self.assertNotIn("fim", items[0]["insertText"])
+        why = client.request("caretd/why", {"textDocument": {"uri": URI}})
+        self.assertGreater(why["usage"]["generatedTokens"], 0)
+        self.assertEqual("tiny", client.request("caretd/status", None)["model"])
+        self.assertEqual(0, client.stop())
+
+    def test_typing_as_suggested_is_answered_without_the_model(self):
+        client = self.connect()
+        client.start()
+        client.open(URI, SOURCE, "python")
+        text = client.complete(URI, *HOLE)[0]["insertText"]
+        client.insert(URI, *HOLE, text[0])
+        rest = client.complete(URI, HOLE[0], HOLE[1] + 1)[0]["insertText"]
+        self.assertEqual(text[1:], rest)
+        stats = client.request("caretd/stats", None)["completions"]
+        self.assertEqual((1, 1), (stats["fromModel"], stats["fromCache"]))
+        self.assertLess(stats["latencyCacheMs"]["p99"], 1.0 * 3)
+
+    def test_garbage_costs_an_error_and_not_the_session(self):
+        client = self.connect()
+        client.start()
+        client.send_bytes(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        client.send_bytes(b"Content-Length: 99999999999999999999\r\n\r\n")
+        client.send_bytes(b"Content-Length: 7\r\n\r\nnot it{")
+        client.send_bytes(b"x" * 100_000 + b"\n")
+        client.send_bytes(b"Content-Length: 200000\r\n\r\n" + b"[" * 200_000)
+        codes = [client.wait(lambda m: "error" in m)["error"]["code"] for _ in range(3)]
+        self.assertEqual([-32700] * 3, codes)
+        self.assertEqual(-32601, self.error_code(client, "no/such", {}))
+        self.assertIn(client.request("caretd/status", None)["state"], ("starting", "ready", "busy"))
+        self.assertEqual(0, client.stop())
+
+    def test_the_order_of_the_lifecycle_is_enforced(self):
+        client = self.connect()
+        self.assertEqual(-32002, self.error_code(client, "caretd/status", {}))
+        client.start()
+        self.assertEqual(-32600, self.error_code(client, "initialize", {"capabilities": {}}))
+        client.request("shutdown", None)
+        self.assertEqual(-32600, self.error_code(client, "caretd/status", {}))
+        client.notify("exit", None)
+        self.assertEqual(0, client.process.wait(timeout=30))
+
+    def test_exit_without_shutdown_is_a_failure(self):
+        client = self.connect()
+        client.start()
+        client.notify("exit", None)
+        self.assertEqual(1, client.process.wait(timeout=30))
+
+    def test_the_process_ends_with_its_editor(self):
+        client = self.connect()
+        client.start()
+        client.open(URI, SOURCE, "python")
+        client.ask("textDocument/inlineCompletion", {
+            "textDocument": {"uri": URI}, "position": {"line": HOLE[0], "character": HOLE[1]},
+            "context": {"triggerKind": 2}})
+        client.process.stdin.close()
+        self.assertEqual(1, client.process.wait(timeout=30))
+
+    def test_a_missing_model_is_told_once_and_completions_are_empty(self):
+        client = self.connect("--model", "/nowhere/at/all")
+        client.start()
+        message = client.notification("window/showMessage")
+        self.assertIn("/nowhere/at/all", message["message"])
+        client.open(URI, SOURCE, "python")
+        self.assertEqual([], client.complete(URI, *HOLE))
+        self.assertEqual("failed", client.request("caretd/status", None)["state"])
+        self.assertFalse([m for m in client.kept if m.get("method") == "window/showMessage"])
+        self.assertEqual(0, client.stop())
+
+    def test_a_broken_model_is_told_with_the_file_at_fault(self):
+        folder = pathlib.Path(self.home.name) / "broken"
+        folder.mkdir()
+        for name in ("config.json", "tokenizer.json", "tokenizer_config.json"):
+            (folder / name).write_bytes((pathlib.Path("models/tiny") / name).read_bytes())
+        (folder / "model.safetensors").write_bytes(b"\xff" * 100)
+        client = self.connect("--model", str(folder))
+        client.start()
+        self.assertIn("model.safetensors", client.notification("window/showMessage")["message"])
+        self.assertEqual(0, client.stop())
+
+    def test_loading_shows_progress(self):
+        client = self.connect()
+        client.start({"window": {"workDoneProgress": True}})
+        create = client.wait(lambda m: m.get("method") == "window/workDoneProgress/create")
+        client.send({"id": create["id"], "result": None})
+        client.wait_until_ready()
+        self.assertEqual(0, client.stop())
+
+    def test_positions_outside_are_clamped(self):
+        client = self.connect()
+        client.start()
+        client.open(URI, "s = '\U0001F600'\r\nx = \r\n", "python")
+        for position in ((0, 6), (0, 99999), (99999, 0), (4294967295, 4294967295)):
+            client.complete(URI, *position)
+        self.assertEqual(-32602, self.error_code(client, "textDocument/inlineCompletion", {
+            "textDocument": {"uri": URI}, "position": {"line": -1, "character": 0}}))
+        self.assertEqual(0, client.stop())
+
+    def test_nothing_but_the_protocol_is_on_stdout(self):
+        result = subprocess.run([CARETD, "lsp", "--standalone", "--log-level", "trace"], input=b"", timeout=60,
+                                capture_output=True, env=environment(self.home.name), check=False)
+        self.assertEqual(b"", result.stdout)
+        self.assertEqual(1, result.returncode)
+
+    def test_a_hundred_requests_in_flight_are_each_answered_once(self):
+        client = self.connect()
+        client.start()
+        client.open(URI, SOURCE, "python")
+        ids = []
+        for i in range(100):
+            client.insert(URI, 0, 0, "#")
+            ids.append(client.ask("textDocument/inlineCompletion", {
+                "textDocument": {"uri": URI}, "context": {"triggerKind": 1 + i % 2},
+                "position": {"line": HOLE[0], "character": HOLE[1]}}))
+            if i % 3 == 0:
+                client.notify("$/cancelRequest", {"id": ids[-1]})
+        for request_id in ids:
+            answer = client.response(request_id)
+            self.assertTrue("result" in answer or answer["error"]["code"] == -32800, answer)
+        client.request("caretd/status", None)
+        self.assertFalse([m for m in client.kept if m.get("id") in ids and "method" not in m])
+        self.assertEqual(0, client.stop())
+
+    def test_two_sessions_at_once(self):
+        first, second = self.connect(), self.connect()
+        for client in (first, second):
+            client.start()
+            client.open(URI, SOURCE, "python")
+        texts = [client.complete(URI, *HOLE)[0]["insertText"] for client in (first, second)]
+        self.assertEqual(texts[0], texts[1])
+        first.process.send_signal(signal.SIGKILL)
+        self.assertEqual(0, second.stop())
+
+
+if __name__ == "__main__":
+    sys.exit(unittest.main())

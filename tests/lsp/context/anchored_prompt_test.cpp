@@ -1,11 +1,13 @@
 #include "lsp/context/anchored_prompt.h"
 
+#include <iostream>
 #include <random>
 #include <set>
 
 #include "lsp/syntax/tree_store.h"
 #include "tests/helpers/annotated_source.h"
 #include "tests/helpers/catch.h"
+#include "tests/helpers/cpu_clock.h"
 
 using namespace caretd;
 using namespace caretd::lsp;
@@ -42,6 +44,7 @@ class Editor {
     cursor_ += text.size();
   }
   void move(std::size_t to) { cursor_ = to; }
+  void parse() { static_cast<void>(trees_.tree_of(document_)); }
 
   AnchoredPrompt ask(Anchoring anchoring = Anchoring::keep) {
     const PromptQuery query{document_, cursor_, pending, cursor_};
@@ -344,4 +347,31 @@ TEST_CASE("the path header is a comment of the language") {
   CHECK(path_header(find_language("json"), "a.json").empty());
   CHECK(path_header(find_language("python"), "").empty());
   CHECK(path_header(find_language("python"), "a\nb").empty());
+}
+
+// Run with `lsp_context_tests "[time]"`; a bound in an ordinary test would depend on the machine.
+TEST_CASE("time of a keystroke's context in a file of 2,000 lines", "[.time]") {
+  const std::string source = long_source(285);
+  const std::size_t middle = source.find("def handler_140");
+  Editor editor("python", source.substr(0, middle) + "^\n\n" + source.substr(middle));
+  editor.ask();
+  const caretd::test::CpuClock clock;
+  Duration tree{};
+  Duration all{};
+  constexpr int kKeys = 40;
+  for (int i = 0; i < kKeys; ++i) {
+    editor.type("x");
+    const TimePoint begin = clock.now();
+    editor.parse();
+    tree += clock.now() - begin;
+    CHECK_FALSE(editor.ask().reanchored);
+    all += clock.now() - begin;
+  }
+  std::cout << "a keystroke: tree " << to_milliseconds(tree) / kKeys
+            << " ms, tree, tokens, place and "
+            << "prompt " << to_milliseconds(all) / kKeys << " ms\n";
+  editor.type("\n");
+  const TimePoint begin = clock.now();
+  editor.ask(Anchoring::renew);
+  std::cout << "renewing the anchor: " << to_milliseconds(clock.now() - begin) << " ms\n";
 }

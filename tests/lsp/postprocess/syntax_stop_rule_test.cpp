@@ -1,11 +1,11 @@
 #include "lsp/postprocess/syntax_stop_rule.h"
 
-#include <ctime>
 #include <iostream>
 #include <string>
 
 #include "tests/helpers/catch.h"
 #include "tests/helpers/completion_case.h"
+#include "tests/helpers/cpu_clock.h"
 
 using namespace caretd;
 using namespace caretd::lsp;
@@ -35,16 +35,6 @@ Stopped feed(const CompletionSite& site, std::string_view output, std::size_t st
   }
   return {std::string(output), "end"};
 }
-
-// What this thread has computed: other processes do not count.
-class CpuClock final : public Clock {
- public:
-  [[nodiscard]] TimePoint now() const override {
-    timespec time{};
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
-    return TimePoint{} + std::chrono::seconds(time.tv_sec) + std::chrono::nanoseconds(time.tv_nsec);
-  }
-};
 
 // The same whatever the sizes of the tokens are.
 Stopped completed(std::string_view language_id, std::string_view source, std::string_view output) {
@@ -195,7 +185,7 @@ TEST_CASE("time of the stop rule in a file of 2,000 lines", "[.time]") {
     }
     std::string output;
     for (int j = 0; j < 12; ++j) output += python ? "  if a[1]:\n" : "  if (a[1]) {\n";
-    const CpuClock clock;
+    const caretd::test::CpuClock clock;
     const TimePoint begin = clock.now();
     const CompletionSite site = CompletionCase(id, source).site;
     const TimePoint described = clock.now();

@@ -39,6 +39,7 @@ Result<StepRunner> StepRunner::create(const DeviceModel& model, std::byte* kv_pa
   runner.params_.dims = model.dims;
   runner.params_.weights = model.weights;
   runner.params_.kv_pages = kv_pages;
+  runner.params_.divide = gpu::step_divisors(model.dims, model.format, limits.multiprocessors);
   runner.params_.prefetch_bytes = kPrefetchBytes;
   if (auto ok = gpu::check(gpu::prepare_step(model.format, limits.shared_bytes),
                            "preparing the step kernel");
@@ -81,7 +82,7 @@ Result<void> StepRunner::allocate(const DeviceModel& model) {
   allocate_to(b.context, tokens * size(dims.heads * dims.kv_rank));
   allocate_to(b.attention, tokens * size(dims.heads * dims.v));
   allocate_to(b.ffn, tokens * size(dims.ffn_width()));
-  allocate_to(b.router_logits, tokens * size(dims.experts));
+  allocate_to(b.router_parts, tokens * gpu::kRouterParts * size(dims.experts));
   allocate_to(b.topk_expert, tokens * gpu::kMaxTopK);
   allocate_to(b.topk_weight, tokens * gpu::kMaxTopK);
   allocate_to(b.logits, tokens * size(dims.vocab));
@@ -223,7 +224,9 @@ Result<void> StepRunner::launch(Metadata& metadata, Output output) {
   if (auto ok = reserve_outputs(outputs, output == Output::logits); !ok) return ok;
   if (auto ok = upload(metadata); !ok) return ok;
   params_.shared = *shared;
+  params_.divide.slots = gpu::Divisor(shared->slots);
   params_.batch.tokens = tokens;
+  params_.batch.runs = static_cast<int>(metadata.runs.size());
   params_.batch.items = static_cast<int>(metadata.items.size());
   params_.batch.combine_separately = metadata.combine_separately ? 1 : 0;
   params_.batch.outputs = metadata.outputs;

@@ -65,6 +65,7 @@ struct PackedShape {
     return (cols + chunk_columns(format) - 1) / chunk_columns(format);
   }
   [[nodiscard]] CARETD_HOST_DEVICE constexpr int chunk_width(int chunk) const {
+    if (cols % chunk_columns(format) == 0) return chunk_columns(format);
     const int left = cols - chunk * chunk_columns(format);
     return left < chunk_columns(format) ? left : chunk_columns(format);
   }

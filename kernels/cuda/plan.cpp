@@ -6,7 +6,7 @@
 namespace caretd::kernels::cuda {
 namespace {
 
-constexpr int kHeaderBytes = 1024;  // step::SharedHeader
+constexpr int kHeaderBytes = 2048;  // step::SharedHeader
 constexpr int kMinSlots = 3;
 constexpr int kMaxSlots = 24;  // step::kMaxSlots
 constexpr int kMaxSplits = 256;
@@ -26,8 +26,9 @@ int routing_bytes(const StepDims& dims, int tokens) {
 
 int attention_bytes(const StepDims& dims) {
   const int pitch = (dims.kv_width() * 2 + 16) | 16;
-  return (kAttentionRows + kAttentionTile) * pitch + 4 * kAttentionRows * (kAttentionTile + 1) * 4 +
-         kAttentionRows * (kAttentionTile + 8) * 2 + kAttentionRows * 12;
+  return (kAttentionRows + 2 * kAttentionTile) * pitch +
+         4 * kAttentionRows * (kAttentionTile + 1) * 4 + kAttentionRows * (kAttentionTile + 8) * 2 +
+         kAttentionRows * 12;
 }
 
 int candidate_bytes(const StepDims& dims, int blocks) {
@@ -99,6 +100,17 @@ Result<StepShared> plan_shared(const StepDims& dims, int tokens, const DeviceLim
                 "runner");
   }
   return shared;
+}
+
+StepDivisors step_divisors(const StepDims& dims, Format format, int blocks) {
+  StepDivisors divide;
+  divide.blocks = Divisor(blocks);
+  divide.heads = Divisor(dims.heads);
+  divide.value_tiles = Divisor(PackedShape{Format::bf16, dims.v, dims.kv_rank}.tiles());
+  divide.absorb_stages = Divisor(dims.kv_rank / 64);
+  divide.expert_tiles = Divisor(PackedShape{format, 2 * dims.expert_width, dims.hidden}.tiles());
+  divide.expert_chunks = Divisor(PackedShape{format, dims.hidden, dims.expert_width}.chunks());
+  return divide;
 }
 
 Result<int> max_step_tokens(const StepDims& dims, const DeviceLimits& limits) {

@@ -115,6 +115,10 @@ __device__ __forceinline__ void prefetch_l2(const std::byte* from, unsigned byte
   }
 }
 
+__device__ __forceinline__ void prefetch_l1(const void* from) {
+  asm volatile("prefetch.global.L1 [%0];" ::"l"(from));
+}
+
 // --- synchronisation -------------------------------------------------------------------------
 
 /// Barrier `id` (1-15) among `threads` threads of the block.

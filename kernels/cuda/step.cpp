@@ -1,29 +1,62 @@
 #include "kernels/cuda/step.h"
 
 namespace caretd::kernels::cuda {
-namespace step {
 
-// Instantiated in step_bf16.cu and step_fp8.cu.
+// Instantiated in step_bf16.cu, step_fp8.cu, step_lite_bf16.cu and step_lite_fp8.cu.
+namespace step {
 template <Format F>
 cudaError_t prepare(int shared_bytes);
 template <Format F>
 cudaError_t launch(const StepParams& params, int blocks, cudaStream_t stream);
-
 extern template cudaError_t prepare<Format::bf16>(int);
 extern template cudaError_t prepare<Format::fp8>(int);
 extern template cudaError_t launch<Format::bf16>(const StepParams&, int, cudaStream_t);
 extern template cudaError_t launch<Format::fp8>(const StepParams&, int, cudaStream_t);
-
 }  // namespace step
+namespace step_lite {
+template <Format F>
+cudaError_t prepare(int shared_bytes);
+template <Format F>
+cudaError_t launch(const StepParams& params, int blocks, cudaStream_t stream);
+extern template cudaError_t prepare<Format::bf16>(int);
+extern template cudaError_t prepare<Format::fp8>(int);
+extern template cudaError_t launch<Format::bf16>(const StepParams&, int, cudaStream_t);
+extern template cudaError_t launch<Format::fp8>(const StepParams&, int, cudaStream_t);
+}  // namespace step_lite
+
+namespace {
+
+bool has_lite_sizes(const StepDims& dims) {
+  StepDims lite = lite_step_dims();
+  lite.layers = dims.layers;
+  lite.real_vocab = dims.real_vocab;
+  lite.norm_epsilon = dims.norm_epsilon;
+  lite.softmax_scale_log2 = dims.softmax_scale_log2;
+  return dims == lite;
+}
+
+template <Format F>
+cudaError_t launch(const StepParams& params, int blocks, cudaStream_t stream) {
+  return has_lite_sizes(params.dims) ? step_lite::launch<F>(params, blocks, stream)
+                                     : step::launch<F>(params, blocks, stream);
+}
+
+template <Format F>
+cudaError_t prepare(int shared_bytes) {
+  const cudaError_t error = step::prepare<F>(shared_bytes);
+  return error == cudaSuccess ? step_lite::prepare<F>(shared_bytes) : error;
+}
+
+}  // namespace
 
 cudaError_t prepare_step(Format format, int shared_bytes) {
-  return format == Format::bf16 ? step::prepare<Format::bf16>(shared_bytes)
-                                : step::prepare<Format::fp8>(shared_bytes);
+  return format == Format::bf16 ? prepare<Format::bf16>(shared_bytes)
+                                : prepare<Format::fp8>(shared_bytes);
 }
 
 cudaError_t launch_step(Format format, const StepParams& params, int blocks, cudaStream_t stream) {
-  return format == Format::bf16 ? step::launch<Format::bf16>(params, blocks, stream)
-                                : step::launch<Format::fp8>(params, blocks, stream);
+  return format == Format::bf16 ? launch<Format::bf16>(params, blocks, stream)
+                                : launch<Format::fp8>(params, blocks, stream);
 }
 
 }  // namespace caretd::kernels::cuda

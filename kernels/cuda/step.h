@@ -24,6 +24,7 @@ inline constexpr int kMaxTopK = 8;
 inline constexpr int kAttentionTile = 32;  ///< KV rows the attention loads at a time
 inline constexpr int kAttentionRows = 16;  ///< (token, head) rows of one attention item
 inline constexpr int kCandidateCount = 64;
+inline constexpr int kRouterParts = 4;  ///< blocks that share the columns of a router row
 inline constexpr int kProfileMarks = 2048;
 
 /// Sizes of the model, or of this device's share of it.
@@ -53,29 +54,52 @@ struct StepDims {
   float norm_epsilon = 1e-6F;
   float softmax_scale_log2 = 0.0F;  ///< softmax scale times log2(e)
 
-  [[nodiscard]] CARETD_HOST_DEVICE int head_dim() const { return nope + rope; }
-  [[nodiscard]] CARETD_HOST_DEVICE int q_width() const { return heads * (nope + rope); }
-  [[nodiscard]] CARETD_HOST_DEVICE int kv_width() const { return kv_rank + rope; }
-  [[nodiscard]] CARETD_HOST_DEVICE bool is_moe(int layer) const {
+  bool operator==(const StepDims&) const = default;
+  [[nodiscard]] CARETD_HOST_DEVICE constexpr int head_dim() const { return nope + rope; }
+  [[nodiscard]] CARETD_HOST_DEVICE constexpr int q_width() const { return heads * (nope + rope); }
+  [[nodiscard]] CARETD_HOST_DEVICE constexpr int kv_width() const { return kv_rank + rope; }
+  [[nodiscard]] CARETD_HOST_DEVICE constexpr bool is_moe(int layer) const {
     return experts > 0 && layer >= dense_layers && layer % moe_layer_freq == 0;
   }
   /// Index of a layer's feed-forward weights among those of its kind.
-  [[nodiscard]] CARETD_HOST_DEVICE int moe_before(int layer) const {
+  [[nodiscard]] CARETD_HOST_DEVICE constexpr int moe_before(int layer) const {
     if (experts == 0 || layer <= dense_layers) return 0;
     const int first = (dense_layers + moe_layer_freq - 1) / moe_layer_freq * moe_layer_freq;
     return layer <= first ? 0 : (layer - 1 - first) / moe_layer_freq + 1;
   }
-  [[nodiscard]] CARETD_HOST_DEVICE int moe_index(int layer) const { return moe_before(layer); }
-  [[nodiscard]] CARETD_HOST_DEVICE int dense_index(int layer) const {
+  [[nodiscard]] CARETD_HOST_DEVICE constexpr int moe_index(int layer) const {
+    return moe_before(layer);
+  }
+  [[nodiscard]] CARETD_HOST_DEVICE constexpr int dense_index(int layer) const {
     return layer - moe_before(layer);
   }
   /// Elements of one token's feed-forward activations: [shared or dense | one part a routed
   /// expert].
-  [[nodiscard]] CARETD_HOST_DEVICE int ffn_width() const {
+  [[nodiscard]] CARETD_HOST_DEVICE constexpr int ffn_width() const {
     const int moe = shared_width + topk * expert_width;
     return dense_width > moe ? dense_width : moe;
   }
 };
+
+/// DeepSeek-Coder-V2-Lite on one device: the step kernel has an instantiation with these sizes as
+/// constants. Layers and real vocabulary are left open.
+CARETD_HOST_DEVICE constexpr StepDims lite_step_dims() {
+  StepDims dims;
+  dims.dense_layers = 1;
+  dims.hidden = 2048;
+  dims.heads = 16;
+  dims.kv_rank = 512;
+  dims.nope = 128;
+  dims.rope = 64;
+  dims.v = 128;
+  dims.experts = 64;
+  dims.topk = 6;
+  dims.dense_width = 10944;
+  dims.shared_width = 2816;
+  dims.expert_width = 1408;
+  dims.vocab = 102400;
+  return dims;
+}
 
 /// Packed weights (layout.h). Arrays over layers or experts are contiguous: element i of a kind
 /// starts i * PackedShape::bytes() after the first. "in" is the stream format, except where BF16.
@@ -130,6 +154,7 @@ struct AttentionItem {
 /// A step's input, in device memory.
 struct StepBatch {
   int tokens = 0;
+  int runs = 0;
   int items = 0;
   int combine_separately = 0;  ///< splits are merged in a phase of their own
   int outputs = 0;
@@ -151,7 +176,7 @@ struct StepBuffers {
   __nv_bfloat16* context = nullptr;    ///< [T * heads, kv_rank], BF16 order (separate combine)
   __nv_bfloat16* attention = nullptr;  ///< [T, heads * v], stream format's activation order
   __nv_bfloat16* ffn = nullptr;        ///< [T, ffn_width], stream format's activation order
-  float* router_logits = nullptr;      ///< [T, experts]
+  float2* router_parts = nullptr;      ///< [T, kRouterParts, experts]: dot product, sum of squares
   int* topk_expert = nullptr;          ///< [T, kMaxTopK]
   float* topk_weight = nullptr;        ///< [T, kMaxTopK]
   float* logits = nullptr;             ///< [outputs, vocab]
@@ -165,7 +190,7 @@ struct StepCounters {
   unsigned routed = 0;    ///< tokens whose experts are chosen, over all layers
   unsigned distinct = 0;  ///< experts read by this step, over all layers (statistics)
   unsigned unused = 0;
-  unsigned router[kStepMaxTokens] = {};  ///< logits written, over all layers
+  unsigned router[kStepMaxTokens] = {};  ///< parts of logits written, over all layers
 };
 
 /// One row of output; the array lies in host memory that the device can write.
@@ -188,7 +213,38 @@ struct StepShared {
   int total = 0;
 };
 
+/// Division by a number that is known before the launch: a multiplication instead of some thirty
+/// dependent instructions. Exact for dividends below 2^32 / divisor.
+struct Divisor {
+  unsigned divisor = 1;
+  unsigned reciprocal = 0;
+
+  Divisor() = default;
+  explicit Divisor(int value)
+      : divisor(static_cast<unsigned>(value > 0 ? value : 1)),
+        reciprocal(divisor > 1 ? 0xFFFFFFFFU / divisor + 1 : 0) {}
+#if defined(__CUDACC__)
+  [[nodiscard]] __device__ __forceinline__ unsigned quotient(unsigned dividend) const {
+    return divisor == 1 ? dividend : __umulhi(dividend, reciprocal);
+  }
+  [[nodiscard]] __device__ __forceinline__ unsigned remainder(unsigned dividend) const {
+    return dividend - quotient(dividend) * divisor;
+  }
+#endif
+};
+
+struct StepDivisors {
+  Divisor slots;
+  Divisor blocks;
+  Divisor heads;
+  Divisor value_tiles;    ///< tiles of one head's value matrix
+  Divisor absorb_stages;  ///< stages of one head's absorb matrix
+  Divisor expert_tiles;   ///< tiles of one expert's gate and up
+  Divisor expert_chunks;  ///< chunks of a tile of one expert's down
+};
+
 struct StepParams {
+  StepDivisors divide;
   StepDims dims;
   StepWeights weights;
   StepBatch batch;
@@ -205,6 +261,7 @@ struct StepParams {
   int embed = 1;       ///< start from token ids; otherwise x is given
   int want_candidates = 0;
   unsigned forced_routing = 0;  ///< not 0: seed of uniformly random expert choices
+  unsigned window = 3;          ///< ring stages a block has on their way at most
   unsigned prefetch_bytes = 0;  ///< of weights a block asks into L2 ahead of its ring
 };
 

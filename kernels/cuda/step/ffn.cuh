@@ -6,7 +6,7 @@
 #include "kernels/cuda/step/norm.cuh"
 #include "kernels/cuda/step/routing.cuh"
 
-namespace caretd::kernels::cuda::step {
+namespace caretd::kernels::cuda::CARETD_STEP_NAMESPACE {
 
 /// The feed-forward weights of one layer. Without routed experts `always` is the dense MLP.
 struct FfnWeights {
@@ -21,7 +21,7 @@ struct FfnWeights {
   bool moe;
 
   __device__ FfnWeights(const StepParams& p, Format format, int layer) {
-    const StepDims& dims = p.dims;
+    const StepDims& dims = sizes(p);
     moe = dims.is_moe(layer);
     const int width = moe ? dims.shared_width : dims.dense_width;
     up = PackedShape{format, 2 * width, dims.hidden};
@@ -57,7 +57,7 @@ __device__ __forceinline__ void store_gated(const Block& block, int tile, const 
 }
 
 __device__ __forceinline__ __nv_bfloat16* ffn_row(const StepParams& p, int token) {
-  return p.buffers.ffn + static_cast<std::int64_t>(token) * p.dims.ffn_width();
+  return p.buffers.ffn + static_cast<std::int64_t>(token) * sizes(p).ffn_width();
 }
 
 /// Gate and up of the staged activations; in a MoE layer waits for the routing in between.
@@ -78,31 +78,33 @@ __device__ __forceinline__ void gate_and_up(Block& block, int layer) {
   multiply_tiles<F, NT>(
       block, ffn.expert_up, Share(block, *table.distinct * tiles, ffn.up.tiles()), operand,
       [&](int tile, const float(&acc)[NT][4]) {
-        const int d = tile / tiles;
-        store_gated<F, NT>(block, tile % tiles, acc, [&](int token) -> __nv_bfloat16* {
+        const int d = p.divide.expert_tiles.quotient(tile);
+        store_gated<F, NT>(block, tile - d * tiles, acc, [&](int token) -> __nv_bfloat16* {
           const std::uint8_t slot = table.slot(d, token);
           if (slot == RoutingTable::kNotRouted) return nullptr;
-          return ffn_row(p, token) + p.dims.shared_width + slot * p.dims.expert_width;
+          return ffn_row(p, token) + sizes(p).shared_width + slot * sizes(p).expert_width;
         });
       });
 }
 
 /// The chunks of one output tile: first those of the part every token uses, then expert by expert.
 struct DownStages {
+  Divisor divide;
   int always;
   int per_expert;
   int count;
 
-  __device__ DownStages(const FfnWeights& ffn, int distinct)
-      : always(ffn.down.chunks()),
+  __device__ DownStages(const Divisor& chunks, const FfnWeights& ffn, int distinct)
+      : divide(chunks),
+        always(ffn.down.chunks()),
         per_expert(ffn.expert_down.chunks()),
         count(always + distinct * per_expert) {}
   /// -1 is the part every token uses.
   [[nodiscard]] __device__ int expert(int stage) const {
-    return stage < always ? -1 : (stage - always) / per_expert;
+    return stage < always ? -1 : static_cast<int>(divide.quotient(stage - always));
   }
   [[nodiscard]] __device__ int chunk(int stage) const {
-    return stage < always ? stage : (stage - always) % per_expert;
+    return stage < always ? stage : static_cast<int>(divide.remainder(stage - always));
   }
 };
 
@@ -110,7 +112,7 @@ struct DownStages {
 template <int NT>
 __device__ __forceinline__ Operand<NT> expert_operand(const Block& block, const RoutingTable& table,
                                                       int d) {
-  const StepDims& dims = block.p.dims;
+  const StepDims& dims = sizes(block.p);
   Operand<NT> operand;
 #pragma unroll
   for (int nt = 0; nt < NT; ++nt) {
@@ -131,12 +133,14 @@ __device__ __forceinline__ void down(Block& block, int layer) {
   const StepParams& p = block.p;
   const FfnWeights ffn(p, F, layer);
   const RoutingTable table(block, NT * 8);
-  const DownStages stages(ffn, ffn.moe ? *table.distinct : 0);
+  const DownStages stages(p.divide.expert_chunks, ffn, ffn.moe ? *table.distinct : 0);
   const Share share(block, ffn.down.tiles());
-  const Operand<NT> always = operand_rows<NT>(block, p.buffers.ffn, p.dims.ffn_width());
+  const Operand<NT> always = operand_rows<NT>(block, p.buffers.ffn, sizes(p).ffn_width());
+#pragma unroll 1
   for (int i = 0; i < share.count; ++i) {
     float acc[NT][4];
     clear<NT>(acc);
+#pragma unroll 1
     for (int s = block.team(); s < stages.count; s += kStepTeams) {
       const int d = stages.expert(s);
       const int chunk = stages.chunk(s);
@@ -145,9 +149,9 @@ __device__ __forceinline__ void down(Block& block, int layer) {
       float part[NT][4];
       clear<NT>(part);
       multiply_chunk<F, NT>(
-          block, slot_address(block, stage), shape.chunk_width(chunk), block.team_warp(),
-          d < 0 ? always : expert_operand<NT>(block, table, d), chunk * chunk_columns(F),
-          [&] { wait_full(block, stage); }, part);
+          block, slot_address(block, stage), shape.chunk_width(chunk), shape.cols % 128 == 0,
+          block.team_warp(), d < 0 ? always : expert_operand<NT>(block, table, d),
+          chunk * chunk_columns(F), [&] { wait_full(block, stage); }, part);
       release(block, stage);
 #pragma unroll
       for (int nt = 0; nt < NT; ++nt) {
@@ -163,10 +167,10 @@ __device__ __forceinline__ void down(Block& block, int layer) {
     block.stage += stages.count;
     reduce_block<NT>(block, acc, [&](int nt, const float(&sum)[4]) {
       for_results(block, share.tile(i), nt, sum, [&](int row, int token, float value) {
-        p.buffers.x[static_cast<std::int64_t>(token) * p.dims.hidden + row] += value;
+        p.buffers.x[static_cast<std::int64_t>(token) * sizes(p).hidden + row] += value;
       });
     });
   }
 }
 
-}  // namespace caretd::kernels::cuda::step
+}  // namespace caretd::kernels::cuda::CARETD_STEP_NAMESPACE

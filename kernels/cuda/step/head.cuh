@@ -4,7 +4,7 @@
 
 #include "kernels/cuda/step/norm.cuh"
 
-namespace caretd::kernels::cuda::step {
+namespace caretd::kernels::cuda::CARETD_STEP_NAMESPACE {
 
 /// Orders logits descending and, among equals, ids ascending; 0 is below every real key.
 __device__ __forceinline__ std::uint64_t candidate_key(float logit, int id) {
@@ -22,7 +22,7 @@ __device__ __forceinline__ int key_id(std::uint64_t key) {
 
 template <int NT>
 __device__ __forceinline__ void compute_logits(Block& block) {
-  const StepDims& dims = block.p.dims;
+  const StepDims& dims = sizes(block.p);
   const PackedShape shape{Format::bf16, dims.vocab, dims.hidden};
   multiply_tiles<Format::bf16, NT>(
       block, shape, Share(block, shape.tiles()), staged_operand<NT>(block),
@@ -30,7 +30,7 @@ __device__ __forceinline__ void compute_logits(Block& block) {
 #pragma unroll
         for (int nt = 0; nt < NT; ++nt) {
           for_results(block, tile, nt, acc[nt], [&](int row, int token, float value) {
-            const int output = block.p.batch.token[token].output;
+            const int output = block.header->token[token].output;
             if (output < 0 || row >= dims.vocab) return;
             block.p.buffers.logits[static_cast<std::int64_t>(output) * dims.vocab + row] = value;
           });
@@ -40,8 +40,11 @@ __device__ __forceinline__ void compute_logits(Block& block) {
 
 /// Sorts keys[0, size) in descending order; size is a power of two. All consumer threads.
 __device__ __forceinline__ void sort_descending(std::uint64_t* keys, int size) {
+#pragma unroll 1
   for (int width = 2; width <= size; width *= 2) {
+#pragma unroll 1
     for (int distance = width / 2; distance > 0; distance /= 2) {
+#pragma unroll 1
       for (int i = threadIdx.x; i < size / 2; i += kStepConsumers) {
         const int low = i / distance * distance * 2 + i % distance;
         const int high = low + distance;
@@ -68,7 +71,9 @@ __device__ __forceinline__ float2 reduce_exponentials(const Block& block, float2
   consumer_sync();
   float2 total = make_float2(-INFINITY, 0.0F);
   if (threadIdx.x == 0) {
+#pragma unroll 1
     for (int w = 0; w < kStepConsumerWarps; ++w) total.x = fmaxf(total.x, pairs[w].x);
+#pragma unroll 1
     for (int w = 0; w < kStepConsumerWarps; ++w) {
       if (pairs[w].x != -INFINITY) total.y += pairs[w].y * expf(pairs[w].x - total.x);
     }
@@ -80,17 +85,19 @@ __device__ __forceinline__ float2 reduce_exponentials(const Block& block, float2
 /// The best 64 of the logits this block computed, for every output row.
 __device__ __forceinline__ void select_own_candidates(const Block& block) {
   const StepParams& p = block.p;
-  const Share share(block, PackedShape{Format::bf16, p.dims.vocab, p.dims.hidden}.tiles());
+  const Share share(block, PackedShape{Format::bf16, sizes(p).vocab, sizes(p).hidden}.tiles());
   const int rows = share.count * kTileRows;
   int size = kCandidateCount;
   while (size < rows) size *= 2;
   auto* keys = reinterpret_cast<std::uint64_t*>(block.activations());
+#pragma unroll 1
   for (int output = 0; output < p.batch.outputs; ++output) {
-    const float* logits = p.buffers.logits + static_cast<std::int64_t>(output) * p.dims.vocab;
+    const float* logits = p.buffers.logits + static_cast<std::int64_t>(output) * sizes(p).vocab;
     float2 mine = make_float2(-INFINITY, 0.0F);
+#pragma unroll 1
     for (int i = threadIdx.x; i < size; i += kStepConsumers) {
       const int id =
-          i < rows ? share.tile(i / kTileRows) * kTileRows + i % kTileRows : p.dims.vocab;
+          i < rows ? share.tile(i / kTileRows) * kTileRows + i % kTileRows : sizes(p).vocab;
       std::uint64_t key = 0;
       if (id < p.dims.real_vocab) {
         const float logit = logits[id];
@@ -113,7 +120,9 @@ __device__ __forceinline__ void select_own_candidates(const Block& block) {
 
 /// Sorts `lists` bitonic sequences of 64 in descending order. All consumer threads.
 __device__ __forceinline__ void sort_bitonic_lists(std::uint64_t* keys, int lists) {
+#pragma unroll 1
   for (int distance = kCandidateCount / 2; distance > 0; distance /= 2) {
+#pragma unroll 1
     for (int i = threadIdx.x; i < lists * kCandidateCount / 2; i += kStepConsumers) {
       const int low = i / distance * distance * 2 + i % distance;
       const std::uint64_t a = keys[low];
@@ -131,6 +140,7 @@ __device__ __forceinline__ void sort_bitonic_lists(std::uint64_t* keys, int list
 __device__ __forceinline__ int merge_lists(std::uint64_t* keys, const std::uint64_t* from,
                                            int lists) {
   const int half = (lists + 1) / 2;  // list i merges with list half + i
+#pragma unroll 1
   for (int i = threadIdx.x; i < half * kCandidateCount; i += kStepConsumers) {
     const int other = half + i / kCandidateCount;
     const std::uint64_t rival =
@@ -146,9 +156,11 @@ __device__ __forceinline__ int merge_lists(std::uint64_t* keys, const std::uint6
 __device__ __forceinline__ void merge_candidates(const Block& block) {
   const StepParams& p = block.p;
   auto* keys = reinterpret_cast<std::uint64_t*>(block.activations());
+#pragma unroll 1
   for (int output = block.index; output < p.batch.outputs; output += block.blocks) {
     const std::uint64_t* from =
         p.buffers.keys + static_cast<std::int64_t>(output) * block.blocks * kCandidateCount;
+#pragma unroll 1
     for (int lists = merge_lists(keys, from, block.blocks); lists > 1;) {
       lists = merge_lists(keys, keys, lists);
     }
@@ -170,4 +182,4 @@ __device__ __forceinline__ void merge_candidates(const Block& block) {
   }
 }
 
-}  // namespace caretd::kernels::cuda::step
+}  // namespace caretd::kernels::cuda::CARETD_STEP_NAMESPACE

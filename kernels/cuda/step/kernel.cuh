@@ -6,15 +6,16 @@
 #include "kernels/cuda/step/head.cuh"
 #include "kernels/cuda/step/producer.cuh"
 
-namespace caretd::kernels::cuda::step {
+namespace caretd::kernels::cuda::CARETD_STEP_NAMESPACE {
 
 /// x = embedding rows of the tokens.
 __device__ __forceinline__ void embed(const Block& block) {
-  const StepDims& dims = block.p.dims;
+  const StepDims& dims = sizes(block.p);
   const int pairs = dims.hidden / 2;
+#pragma unroll 1
   for (int i = block.index * kStepConsumers + threadIdx.x; i < block.tokens() * pairs;
        i += block.blocks * kStepConsumers) {
-    const std::int64_t id = block.p.batch.token[i / pairs].id;
+    const std::int64_t id = block.header->token[i / pairs].id;
     const auto* row =
         reinterpret_cast<const __nv_bfloat162*>(block.p.weights.embedding + id * dims.hidden);
     reinterpret_cast<float2*>(block.p.buffers.x)[i] = __bfloat1622float2(row[i % pairs]);
@@ -25,7 +26,7 @@ __device__ __forceinline__ void embed(const Block& block) {
 template <Format F, int NT>
 __device__ __forceinline__ void project_queries(Block& block, int layer) {
   const StepParams& p = block.p;
-  const StepDims& dims = p.dims;
+  const StepDims& dims = sizes(p);
   const bool low_rank = dims.q_rank > 0;
   const int q_rows = low_rank ? dims.q_rank : dims.q_width();
   const auto store_query = [&](int row, int token, float value) {
@@ -83,15 +84,16 @@ __device__ __forceinline__ void attention(Block& block, int layer) {
   }
   expand_values<F, NT>(block);
   grid_barrier(block);
-  const int width = p.dims.heads * p.dims.v;
-  const PackedShape out{F, p.dims.hidden, width};
+  const int width = sizes(p).heads * sizes(p).v;
+  const PackedShape out{F, sizes(p).hidden, width};
   const Share share(block, out.tiles());
   const Operand<NT> operand = operand_rows<NT>(block, p.buffers.attention, width);
+#pragma unroll 1
   for (int i = 0; i < share.count; ++i) {
     multiply_split<F, NT>(
         block, out, share.tile(i), operand, [&](int tile, int nt, const float(&sum)[4]) {
           for_results(block, tile, nt, sum, [&](int row, int token, float value) {
-            p.buffers.x[static_cast<std::int64_t>(token) * p.dims.hidden + row] += value;
+            p.buffers.x[static_cast<std::int64_t>(token) * sizes(p).hidden + row] += value;
           });
         });
   }
@@ -103,9 +105,9 @@ __device__ __forceinline__ void attention(Block& block, int layer) {
 template <Format F, int NT>
 __device__ __forceinline__ void feed_forward(Block& block, int layer) {
   const StepParams& p = block.p;
-  if (p.dims.is_moe(layer)) named_barrier_arrive(kRouterBarrier, kStepConsumers + 32);
-  stage_norm<F>(block, p.buffers.x, p.dims.hidden,
-                p.weights.ffn_norm + static_cast<std::int64_t>(layer) * p.dims.hidden);
+  if (sizes(p).is_moe(layer)) named_barrier_arrive(kRouterBarrier, kStepConsumers + 32);
+  stage_norm<F>(block, p.buffers.x, sizes(p).hidden,
+                p.weights.ffn_norm + static_cast<std::int64_t>(layer) * sizes(p).hidden);
   gate_and_up<F, NT>(block, layer);
   grid_barrier(block);
   down<F, NT>(block, layer);
@@ -116,7 +118,7 @@ template <int NT>
 __device__ __forceinline__ void finish(Block& block) {
   const StepParams& p = block.p;
   if (p.batch.outputs > 0) {
-    stage_norm<Format::bf16>(block, p.buffers.x, p.dims.hidden, p.weights.final_norm);
+    stage_norm<Format::bf16>(block, p.buffers.x, sizes(p).hidden, p.weights.final_norm);
     compute_logits<NT>(block);
     if (p.want_candidates != 0) {
       consumer_sync();
@@ -127,6 +129,7 @@ __device__ __forceinline__ void finish(Block& block) {
   }
   if (block.index == 0) {
     auto* words = reinterpret_cast<unsigned*>(p.other_counters);
+#pragma unroll 1
     for (unsigned i = threadIdx.x; i < sizeof(StepCounters) / 4; i += kStepConsumers) words[i] = 0;
     if (threadIdx.x == 0 && p.distinct_experts != nullptr) {
       *p.distinct_experts = __ldcg(&p.counters->distinct);
@@ -146,6 +149,7 @@ __device__ __forceinline__ void consume(Block& block) {
     embed(block);
     grid_barrier(block);
   }
+#pragma unroll 1
   for (int layer = block.p.first_layer; layer < block.p.last_layer; ++layer) {
     attention<F, NT>(block, layer);
     feed_forward<F, NT>(block, layer);
@@ -154,8 +158,11 @@ __device__ __forceinline__ void consume(Block& block) {
 }
 
 __device__ __forceinline__ void route(Block& block) {
+  prefetch_norms(block, block.p.first_layer);
+#pragma unroll 1
   for (int layer = block.p.first_layer; layer < block.p.last_layer; ++layer) {
-    if (block.p.dims.is_moe(layer)) route_tokens(block, layer);
+    prefetch_norms(block, layer + 1);
+    if (sizes(block.p).is_moe(layer)) route_tokens(block, layer);
   }
 }
 
@@ -172,6 +179,7 @@ __global__ void __launch_bounds__(kStepThreads, 1) run(const __grid_constant__ S
     mbarrier_init(shared_address(&header->routing_ready), 1);
     mbarrier_init_fence();
   }
+  copy_batch(p, *header);
   __syncthreads();
   Block block{p,
               memory,
@@ -189,4 +197,4 @@ __global__ void __launch_bounds__(kStepThreads, 1) run(const __grid_constant__ S
   }
 }
 
-}  // namespace caretd::kernels::cuda::step
+}  // namespace caretd::kernels::cuda::CARETD_STEP_NAMESPACE

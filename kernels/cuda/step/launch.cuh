@@ -3,7 +3,7 @@
 
 #include "kernels/cuda/step/kernel.cuh"
 
-namespace caretd::kernels::cuda::step {
+namespace caretd::kernels::cuda::CARETD_STEP_NAMESPACE {
 
 template <Format F, int NT>
 cudaError_t prepare_one(int shared_bytes) {
@@ -30,4 +30,4 @@ cudaError_t launch(const StepParams& params, int blocks, cudaStream_t stream) {
                                      params.shared.total, stream);
 }
 
-}  // namespace caretd::kernels::cuda::step
+}  // namespace caretd::kernels::cuda::CARETD_STEP_NAMESPACE

@@ -7,7 +7,7 @@
 
 #include "kernels/cuda/step/block.cuh"
 
-namespace caretd::kernels::cuda::step {
+namespace caretd::kernels::cuda::CARETD_STEP_NAMESPACE {
 
 /// The activation rows a lane reads, in the activation order of the weights' format, already
 /// advanced to the lane's eight values of a 32-column group. A null row counts as zeros.
@@ -69,18 +69,20 @@ __device__ __forceinline__ void multiply_group(std::uint32_t a, const uint4 (&b)
 
 /// acc += one chunk of a tile (layout.h), `width` columns starting at column `k` of the operand.
 /// The warps of a team take blocks of 128 columns in turn: this one starts with block `first`.
+/// `whole` says that width is a multiple of 128 (known at compile time more often than width is).
 /// `wait` is called once, after the first loads of the operand are on their way.
 template <Format F, int NT, class Wait>
 __device__ __forceinline__ void multiply_chunk(const Block& block, std::uint32_t chunk, int width,
-                                               int first, const Operand<NT>& operand, int k,
-                                               Wait&& wait, float (&acc)[NT][4]) {
+                                               bool whole, int first, const Operand<NT>& operand,
+                                               int k, Wait&& wait, float (&acc)[NT][4]) {
   constexpr int kAhead = NT == 1 ? 4 : NT == 2 ? 2 : 1;  // groups whose operand is loaded together
   constexpr int kGroupBytes = F == Format::bf16 ? 512 : 256;
   const std::uint32_t a = chunk + (block.lane / 8 & 1) * (8 * width * element_bytes(F)) +
                           block.lane / 16 * 128 + block.lane % 8 * 16;
   bool waited = false;
+#pragma unroll 1
   for (int at = first * 128; at < width; at += kStepTeamWarps * 128) {
-    const int groups = min(128, width - at) / 32;
+    const int groups = whole ? 4 : min(128, width - at) / 32;
     float part[NT][4];
     clear<NT>(part);
 #pragma unroll
@@ -156,15 +158,18 @@ __device__ __forceinline__ void multiply_tiles(Block& block, const PackedShape& 
                                                const Share& share, const Operand<NT>& operand,
                                                Epilogue&& epilogue) {
   const int chunks = shape.chunks();
+#pragma unroll 1
   for (int i = block.team(); i < share.count; i += kStepTeams) {
     float acc[NT][4];
     clear<NT>(acc);
+#pragma unroll 1
     for (int chunk = 0; chunk < chunks; ++chunk) {
       const unsigned stage =
           block.stage + share.group_stage(i, chunks) + chunk * share.group_size(i) + block.team();
       multiply_chunk<F, NT>(
-          block, slot_address(block, stage), shape.chunk_width(chunk), block.team_warp(), operand,
-          chunk * chunk_columns(F), [&] { wait_full(block, stage); }, acc);
+          block, slot_address(block, stage), shape.chunk_width(chunk), shape.cols % 128 == 0,
+          block.team_warp(), operand, chunk * chunk_columns(F), [&] { wait_full(block, stage); },
+          acc);
       release(block, stage);
     }
     reduce_team<NT>(block, acc);
@@ -206,11 +211,13 @@ __device__ __forceinline__ void multiply_split(Block& block, const PackedShape& 
                                                const Operand<NT>& operand, Epilogue&& epilogue) {
   float acc[NT][4];
   clear<NT>(acc);
+#pragma unroll 1
   for (int chunk = block.team(); chunk < shape.chunks(); chunk += kStepTeams) {
     const unsigned stage = block.stage + chunk;
     multiply_chunk<F, NT>(
-        block, slot_address(block, stage), shape.chunk_width(chunk), block.team_warp(), operand,
-        chunk * chunk_columns(F), [&] { wait_full(block, stage); }, acc);
+        block, slot_address(block, stage), shape.chunk_width(chunk), shape.cols % 128 == 0,
+        block.team_warp(), operand, chunk * chunk_columns(F), [&] { wait_full(block, stage); },
+        acc);
     release(block, stage);
   }
   block.stage += shape.chunks();
@@ -248,4 +255,4 @@ __device__ __forceinline__ void store_activation4(__nv_bfloat16* row, int k, flo
   }
 }
 
-}  // namespace caretd::kernels::cuda::step
+}  // namespace caretd::kernels::cuda::CARETD_STEP_NAMESPACE

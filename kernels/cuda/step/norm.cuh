@@ -4,7 +4,7 @@
 
 #include "kernels/cuda/step/multiply.cuh"
 
-namespace caretd::kernels::cuda::step {
+namespace caretd::kernels::cuda::CARETD_STEP_NAMESPACE {
 
 /// The staged activation rows.
 __device__ __forceinline__ __nv_bfloat16* staged_row(const Block& block, int token) {
@@ -16,20 +16,25 @@ __device__ __forceinline__ Operand<NT> staged_operand(const Block& block) {
   return operand_rows<NT>(block, staged_row(block, 0), block.p.shared.activation_pitch / 2);
 }
 
-/// How many warps share a token's row.
-__device__ __forceinline__ int norm_slices(int tokens) {
-  return tokens > 8 ? 1 : tokens > 4 ? 2 : tokens > 2 ? 4 : tokens > 1 ? 8 : 16;
+/// Base-2 logarithm of how many warps share a token's row.
+__device__ __forceinline__ int norm_slices_log2(int tokens) {
+  return tokens > 8 ? 0 : tokens > 4 ? 1 : tokens > 2 ? 2 : tokens > 1 ? 3 : 4;
 }
 
 /// staged[token] = x[token] / rms(x[token]) * weight for x [T, width], width a multiple of 64.
 template <Format F>
 __device__ __forceinline__ void stage_norm(const Block& block, const float* x, int width,
                                            const float* weight) {
-  const int slices = norm_slices(block.tokens());
-  const int columns = width / slices;
+  const int shift = norm_slices_log2(block.tokens());
+  const int columns = width >> shift;
+  const int items = block.tokens() << shift;
   float* sums = reinterpret_cast<float*>(block.scratch());
-  for (int i = block.warp; i < block.tokens() * slices; i += kStepConsumerWarps) {
-    const float* row = x + static_cast<std::int64_t>(i / slices) * width + i % slices * columns;
+#pragma unroll 1
+  for (int i = block.warp; i < items; i += kStepConsumerWarps) {
+    const int token = i >> shift;
+    const int begin = (i - (token << shift)) * columns;
+    prefetch_l1(weight + begin + block.lane * 4);
+    const float* row = x + static_cast<std::int64_t>(token) * width + begin;
     float sum = 0.0F;
 #pragma unroll 4
     for (int c = block.lane * 4; c < columns; c += 128) {
@@ -40,23 +45,26 @@ __device__ __forceinline__ void stage_norm(const Block& block, const float* x, i
     if (block.lane == 0) sums[i] = sum;
   }
   consumer_sync();
-  for (int i = block.warp; i < block.tokens() * slices; i += kStepConsumerWarps) {
-    const int token = i / slices;
-    float sum = 0.0F;
-    for (int s = 0; s < slices; ++s) sum += sums[token * slices + s];
-    const float scale = rsqrtf(sum / width + block.p.dims.norm_epsilon);
-    const int begin = i % slices * columns;
+  const float inverse_width = 1.0F / static_cast<float>(width);
+#pragma unroll 1
+  for (int i = block.warp; i < items; i += kStepConsumerWarps) {
+    const int token = i >> shift;
+    const int begin = (i - (token << shift)) * columns;
+    const float sum =
+        warp_sum(block.lane < 1 << shift ? sums[(token << shift) + block.lane] : 0.0F);
+    const float scale = rsqrtf(sum * inverse_width + block.p.dims.norm_epsilon);
     const float* row = x + static_cast<std::int64_t>(token) * width;
-#pragma unroll 4
+    __nv_bfloat16* out = staged_row(block, token);
+#pragma unroll 2
     for (int c = begin + block.lane * 4; c < begin + columns; c += 128) {
       const float4 v = *reinterpret_cast<const float4*>(row + c);
       const float4 w = *reinterpret_cast<const float4*>(weight + c);
       store_activation4<F>(
-          staged_row(block, token), c,
+          out, c,
           make_float4(v.x * scale * w.x, v.y * scale * w.y, v.z * scale * w.z, v.w * scale * w.w));
     }
   }
   consumer_sync();
 }
 
-}  // namespace caretd::kernels::cuda::step
+}  // namespace caretd::kernels::cuda::CARETD_STEP_NAMESPACE

@@ -6,7 +6,7 @@
 
 #include "kernels/cuda/step/block.cuh"
 
-namespace caretd::kernels::cuda::step {
+namespace caretd::kernels::cuda::CARETD_STEP_NAMESPACE {
 
 /// The routing of the step's tokens in one layer, in shared memory. Experts ascend, each appears
 /// once; slot(d, token) is the position among the token's own choices, or kNotRouted.
@@ -20,7 +20,7 @@ struct RoutingTable {
   int max_tokens;
 
   __device__ RoutingTable(const Block& block, int tokens_limit) : max_tokens(tokens_limit) {
-    const int limit = (min(block.p.dims.experts, tokens_limit * block.p.dims.topk) + 1) / 2 * 2;
+    const int limit = (min(sizes(block.p).experts, tokens_limit * sizes(block.p).topk) + 1) / 2 * 2;
     std::byte* at = block.memory + block.p.shared.routing;
     distinct = reinterpret_cast<int*>(at);
     weight_of = reinterpret_cast<float*>(at + 16);
@@ -51,14 +51,14 @@ __device__ __forceinline__ float forced_key(unsigned seed, int layer, int positi
 inline constexpr int kExpertsPerLane = kMaxExperts / 32;
 
 /// Sets key to -1 outside the `topk_groups` groups with the largest maximum.
-__device__ __forceinline__ void keep_best_groups(const StepDims& dims, int lane,
-                                                 float (&key)[kExpertsPerLane]) {
+template <int N>
+__device__ __forceinline__ void keep_best_groups(const StepDims& dims, int lane, float (&key)[N]) {
   const int size = dims.experts / dims.groups;
   float score = -2.0F;  // of group `lane`
   for (int group = 0; group < dims.groups; ++group) {
     float best = -2.0F;
 #pragma unroll
-    for (int i = 0; i < kExpertsPerLane; ++i) {
+    for (int i = 0; i < N; ++i) {
       const int e = lane + 32 * i;
       if (e < dims.experts && e / size == group) best = fmaxf(best, key[i]);
     }
@@ -73,36 +73,100 @@ __device__ __forceinline__ void keep_best_groups(const StepDims& dims, int lane,
     if (lane == group) score = -3.0F;
   }
 #pragma unroll
-  for (int i = 0; i < kExpertsPerLane; ++i) {
+  for (int i = 0; i < N; ++i) {
     const int e = lane + 32 * i;
     if (e < dims.experts && (kept >> (e / size) & 1U) == 0) key[i] = -1.0F;
   }
 }
 
-/// Softmax over all experts, then the top-k of one token; called by one warp.
-inline __device__ __noinline__ void choose_experts(const StepParams& p, int layer, int token,
-                                                   int lane) {
-  const StepDims& dims = p.dims;
-  const float* logits = p.buffers.router_logits + token * dims.experts;
-  float probability[kExpertsPerLane];
+/// One of a token's experts, in lane k of the warp that chose it.
+struct Choice {
+  int expert;
+  float weight;
+};
+
+/// Unsigned integers in the order of the floats.
+__device__ __forceinline__ unsigned ordered_bits(float value) {
+  const unsigned bits = __float_as_uint(value);
+  return (bits & 0x80000000U) != 0 ? ~bits : bits | 0x80000000U;
+}
+
+/// The `topk` largest keys, equal ones by ascending expert; the k-th is returned in lane k.
+template <int N>
+__device__ __forceinline__ Choice take_largest(const StepDims& dims, int lane, float (&key)[N],
+                                               const float (&probability)[N]) {
+  Choice mine{0, 0.0F};
+  float total = 0.0F;
+#pragma unroll 1
+  for (int k = 0; k < dims.topk; ++k) {
+    float best = key[0];
+    int expert = lane;
+    float weight = probability[0];
+#pragma unroll
+    for (int i = 1; i < N; ++i) {
+      if (key[i] > best) {
+        best = key[i];
+        expert = lane + 32 * i;
+        weight = probability[i];
+      }
+    }
+    const unsigned bits = ordered_bits(best);
+    const unsigned largest = __reduce_max_sync(~0U, bits);
+    const int winner = static_cast<int>(
+        __reduce_min_sync(~0U, bits == largest ? static_cast<unsigned>(expert) : ~0U));
+    weight = __shfl_sync(~0U, weight, winner % 32);
+#pragma unroll
+    for (int i = 0; i < N; ++i) {
+      if (lane + 32 * i == winner) key[i] = -3.0F;
+    }
+    total += weight;
+    if (lane == k) mine = {winner, weight};
+  }
+  const float norm = dims.normalize_topk != 0 ? total + 1e-20F : 1.0F;
+  mine.weight = mine.weight / norm * dims.routed_scaling;
+  return mine;
+}
+
+/// Logit of an expert from the parts that the router warps computed.
+__device__ __forceinline__ float logit_of(const StepParams& p, int token, int expert, int parts) {
+  const float2* at = p.buffers.router_parts +
+                     static_cast<std::int64_t>(token) * kRouterParts * sizes(p).experts + expert;
+  float dot = 0.0F;
+  float squares = 0.0F;
+#pragma unroll
+  for (int i = 0; i < kRouterParts; ++i) {
+    if (i >= parts) break;
+    const float2 part = __ldcg(at + i * sizes(p).experts);
+    dot += part.x;
+    squares += part.y;
+  }
+  return dot * rsqrtf(squares / sizes(p).hidden + p.dims.norm_epsilon);
+}
+
+/// Softmax over all experts, then the top-k of one token; called by one warp. N experts a lane.
+template <int N>
+__device__ __forceinline__ Choice choose_among(const StepParams& p, int layer, int token, int parts,
+                                               int lane) {
+  const StepDims& dims = sizes(p);
+  float probability[N];
   float maximum = -INFINITY;
 #pragma unroll
-  for (int i = 0; i < kExpertsPerLane; ++i) {
+  for (int i = 0; i < N; ++i) {
     const int e = lane + 32 * i;
-    probability[i] = e < dims.experts ? __ldcg(logits + e) : -INFINITY;
+    probability[i] = e < dims.experts ? logit_of(p, token, e, parts) : -INFINITY;
     maximum = fmaxf(maximum, probability[i]);
   }
   maximum = warp_max(maximum);
   float sum = 0.0F;
 #pragma unroll
-  for (int i = 0; i < kExpertsPerLane; ++i) {
+  for (int i = 0; i < N; ++i) {
     probability[i] = expf(probability[i] - maximum);
-    sum += probability[i];
+    if (lane + 32 * i < dims.experts) sum += probability[i];
   }
   sum = warp_sum(sum);
-  float key[kExpertsPerLane];
+  float key[N];
 #pragma unroll
-  for (int i = 0; i < kExpertsPerLane; ++i) {
+  for (int i = 0; i < N; ++i) {
     const int e = lane + 32 * i;
     probability[i] /= sum;
     // A logit that is no number must not become an expert that does not exist.
@@ -112,112 +176,193 @@ inline __device__ __noinline__ void choose_experts(const StepParams& p, int laye
     }
   }
   if (dims.group_limited != 0) keep_best_groups(dims, lane, key);
-
-  float chosen_weight = 0.0F;  // of choice `lane`
-  int chosen = 0;
-  float total = 0.0F;
-  for (int k = 0; k < dims.topk; ++k) {
-    float best = -5.0F;
-    int expert = kMaxExperts;
-    float weight = 0.0F;
-#pragma unroll
-    for (int i = 0; i < kExpertsPerLane; ++i) {
-      if (key[i] > best) {
-        best = key[i];
-        expert = lane + 32 * i;
-        weight = probability[i];
-      }
-    }
-#pragma unroll
-    for (int offset = 16; offset > 0; offset /= 2) {
-      const float other = __shfl_xor_sync(~0U, best, offset);
-      const int other_expert = __shfl_xor_sync(~0U, expert, offset);
-      const float other_weight = __shfl_xor_sync(~0U, weight, offset);
-      if (other > best || (other == best && other_expert < expert)) {
-        best = other;
-        expert = other_expert;
-        weight = other_weight;
-      }
-    }
-#pragma unroll
-    for (int i = 0; i < kExpertsPerLane; ++i) {
-      if (lane + 32 * i == expert) key[i] = -3.0F;
-    }
-    total += weight;
-    if (lane == k) {
-      chosen = expert;
-      chosen_weight = weight;
-    }
-  }
-  if (lane < dims.topk) {
-    const float norm = dims.normalize_topk != 0 ? total + 1e-20F : 1.0F;
-    p.buffers.topk_expert[token * kMaxTopK + lane] = chosen;
-    p.buffers.topk_weight[token * kMaxTopK + lane] = chosen_weight / norm * dims.routed_scaling;
-  }
-  __syncwarp();
-  if (lane == 0) add_release(&p.counters->routed, 1);
+  return take_largest(dims, lane, key, probability);
 }
 
-/// Logit of one expert for one token, in float32; called by one warp. x [hidden] is not normed yet.
-__device__ __forceinline__ float router_logit(const StepDims& dims, const float* x,
-                                              const float* norm, const float* weight, int lane) {
-  float dot = 0.0F;
-  float squares = 0.0F;
-#pragma unroll 8
-  for (int c = lane * 4; c < dims.hidden; c += 128) {
-    const float4 v = *reinterpret_cast<const float4*>(x + c);
+inline __device__ __noinline__ Choice choose_experts(const StepParams& p, int layer, int token,
+                                                     int parts, int lane) {
+  return sizes(p).experts <= 64 ? choose_among<2>(p, layer, token, parts, lane)
+                                : choose_among<kExpertsPerLane>(p, layer, token, parts, lane);
+}
+
+/// How the router's work is divided: every expert's columns into `parts` slices, one a block, as
+/// far as there are blocks.
+struct RouterShare {
+  int parts;
+  int items;    ///< (expert, slice)
+  int columns;  ///< of a slice
+
+  __device__ RouterShare(const StepDims& dims, int blocks) {
+    parts = blocks >= kRouterParts * dims.experts ? kRouterParts
+            : blocks >= 2 * dims.experts          ? 2
+                                                  : 1;
+    items = dims.experts * parts;
+    columns = dims.hidden / parts;
+  }
+};
+
+/// A slice of one expert's router row times the norm's weights, held in registers as far as it
+/// fits: it is loaded before the activations are there.
+struct RouterSlice {
+  static constexpr int kHeld = 8;
+  const float* norm;
+  const float* weight;
+  int columns;
+  float4 held[kHeld];
+
+  [[nodiscard]] __device__ __forceinline__ float4 product(int c) const {
     const float4 n = *reinterpret_cast<const float4*>(norm + c);
     const float4 w = *reinterpret_cast<const float4*>(weight + c);
-    dot += v.x * n.x * w.x + v.y * n.y * w.y + v.z * n.z * w.z + v.w * n.w * w.w;
-    squares += v.x * v.x + v.y * v.y + v.z * v.z + v.w * v.w;
+    return make_float4(n.x * w.x, n.y * w.y, n.z * w.z, n.w * w.w);
   }
-  return warp_sum(dot) * rsqrtf(warp_sum(squares) / dims.hidden + dims.norm_epsilon);
+  __device__ __forceinline__ void load(int lane) {
+#pragma unroll
+    for (int i = 0; i < kHeld; ++i) held[i] = product(min(lane * 4 + i * 128, columns - 4));
+  }
+  /// Dot product with x [columns], which is not normed yet, and its sum of squares; one warp.
+  [[nodiscard]] __device__ __forceinline__ float2 dot(const float* x, int lane) const {
+    float2 sums = make_float2(0.0F, 0.0F);
+    const auto add = [&](float4 v, float4 w) {
+      sums.x += v.x * w.x + v.y * w.y + v.z * w.z + v.w * w.w;
+      sums.y += v.x * v.x + v.y * v.y + v.z * v.z + v.w * v.w;
+    };
+    float4 v[kHeld];
+#pragma unroll
+    for (int i = 0; i < kHeld; ++i) {
+      v[i] = *reinterpret_cast<const float4*>(x + min(lane * 4 + i * 128, columns - 4));
+    }
+#pragma unroll
+    for (int i = 0; i < kHeld; ++i) {
+      if (lane * 4 + i * 128 < columns) add(v[i], held[i]);
+    }
+#pragma unroll 1
+    for (int c = lane * 4 + kHeld * 128; c < columns; c += 128) {
+      add(*reinterpret_cast<const float4*>(x + c), product(c));
+    }
+    return make_float2(warp_sum(sums.x), warp_sum(sums.y));
+  }
+};
+
+/// Counts a finished logit; the warp that completes a token chooses its experts. A single token's
+/// experts are chosen by every block for itself, which saves a way through memory.
+__device__ __forceinline__ void finish_logit(const Block& block, const RouterShare& share,
+                                             int layer, int token) {
+  const StepParams& p = block.p;
+  if (block.tokens() == 1) {
+    if (block.lane == 0) add_release(&p.counters->router[0], 1);
+    return;
+  }
+  unsigned done = 0;
+  if (block.lane == 0) done = fetch_add_acq_rel(&p.counters->router[token], 1) + 1;
+  done = __shfl_sync(~0U, done, 0);
+  if (done != block.moe_layers * share.items) return;
+  const Choice choice = choose_experts(p, layer, token, share.parts, block.lane);
+  if (block.lane < sizes(p).topk) {
+    p.buffers.topk_expert[token * kMaxTopK + block.lane] = choice.expert;
+    p.buffers.topk_weight[token * kMaxTopK + block.lane] = choice.weight;
+  }
+  __syncwarp();
+  if (block.lane == 0) add_release(&p.counters->routed, 1);
+}
+
+/// Norm weights are small and come from memory: bring those of the coming operations into L2.
+__device__ __forceinline__ void prefetch_norms(const Block& block, int layer) {
+  const StepParams& p = block.p;
+  const auto fetch = [&](const float* norms, int width) {
+    prefetch_l2(
+        reinterpret_cast<const std::byte*>(norms + static_cast<std::int64_t>(layer) * width),
+        width * 4, block.lane);
+  };
+  if (layer >= p.last_layer || block.index % 8 != 0) return;
+  fetch(p.weights.attention_norm, sizes(p).hidden);
+  fetch(p.weights.kv_norm, sizes(p).kv_rank);
+  fetch(p.weights.ffn_norm, sizes(p).hidden);
+  if (sizes(p).q_rank > 0) fetch(p.weights.q_norm, sizes(p).q_rank);
 }
 
 /// The router warp's part of one MoE layer.
 __device__ __forceinline__ void route_tokens(Block& block, int layer) {
   const StepParams& p = block.p;
-  const StepDims& dims = p.dims;
+  const StepDims& dims = sizes(p);
+  const RouterShare share(dims, block.blocks);
   const float* norm = p.weights.ffn_norm + static_cast<std::int64_t>(layer) * dims.hidden;
   const float* router = p.weights.router + static_cast<std::int64_t>(dims.moe_index(layer)) *
                                                dims.experts * dims.hidden;
-  const int groups = max(1, block.blocks / dims.experts);  // blocks that share an expert
-  if (block.index < dims.experts * groups) {
-    prefetch_l2(reinterpret_cast<const std::byte*>(
-                    router + static_cast<std::int64_t>(block.index % dims.experts) * dims.hidden),
-                dims.hidden * 4, block.lane);
-  }
+  const auto slice_of = [&](int item) {
+    RouterSlice slice;
+    const int column = item / dims.experts * share.columns;
+    slice.norm = norm + column;
+    slice.weight = router + static_cast<std::int64_t>(item % dims.experts) * dims.hidden + column;
+    slice.columns = share.columns;
+    slice.load(block.lane);
+    return slice;
+  };
+  RouterSlice slice = slice_of(min(block.index, share.items - 1));
   named_barrier_sync(kRouterBarrier, kStepConsumers + 32);
   ++block.moe_layers;
-  for (int i = block.index; i < dims.experts * groups; i += block.blocks) {
-    const int expert = i % dims.experts;
-    for (int token = i / dims.experts; token < block.tokens(); token += groups) {
-      const float logit =
-          router_logit(dims, p.buffers.x + static_cast<std::int64_t>(token) * dims.hidden, norm,
-                       router + static_cast<std::int64_t>(expert) * dims.hidden, block.lane);
-      unsigned done = 0;
+#pragma unroll 1
+  for (int item = block.index; item < share.items; item += block.blocks) {
+    if (item != block.index) slice = slice_of(item);
+    const int expert = item % dims.experts;
+    const int part = item / dims.experts;
+#pragma unroll 1
+    for (int token = 0; token < block.tokens(); ++token) {
+      const float2 sums = slice.dot(
+          p.buffers.x + static_cast<std::int64_t>(token) * dims.hidden + part * share.columns,
+          block.lane);
       if (block.lane == 0) {
-        p.buffers.router_logits[token * dims.experts + expert] = logit;
-        done = fetch_add_acq_rel(&p.counters->router[token], 1) + 1;
+        p.buffers
+            .router_parts[(static_cast<std::int64_t>(token) * kRouterParts + part) * dims.experts +
+                          expert] = sums;
       }
-      done = __shfl_sync(~0U, done, 0);
-      if (done == block.moe_layers * dims.experts) choose_experts(p, layer, token, block.lane);
+      finish_logit(block, share, layer, token);
     }
   }
+}
+
+/// The table of a single token, from the choices in the lanes.
+__device__ __forceinline__ int build_single_table(const StepParams& p, const RoutingTable& table,
+                                                  Choice choice, int lane) {
+  const int topk = sizes(p).topk;
+  int d = 0;
+#pragma unroll 1
+  for (int k = 0; k < topk; ++k) d += __shfl_sync(~0U, choice.expert, k) < choice.expert ? 1 : 0;
+  if (lane < topk) {
+    table.expert[d] = static_cast<std::int16_t>(choice.expert);
+    table.weight_of[lane] = choice.weight;
+#pragma unroll 1
+    for (int token = 0; token < table.max_tokens; ++token) {
+      table.slot_of[d * table.max_tokens + token] =
+          token == 0 ? static_cast<std::uint8_t>(lane) : RoutingTable::kNotRouted;
+    }
+  }
+  if (lane == 0) *table.distinct = topk;
+  __syncwarp();
+  return topk;
 }
 
 /// Builds the table from the chosen experts of all tokens and returns the number of distinct ones;
 /// called by the producer warp.
 inline __device__ __noinline__ int build_routing_table(const StepParams& p, RoutingTable table,
                                                        int lane) {
-  const int topk = p.dims.topk;
+  constexpr int kPerLane = kStepMaxTokens * kMaxTopK / 32;
+  const int topk = sizes(p).topk;
   const int choices = p.batch.tokens * topk;
+  int chosen[kPerLane];
+  float weight[kPerLane];
+#pragma unroll
+  for (int i = 0; i < kPerLane; ++i) {
+    const int at = min(lane + 32 * i, choices - 1);
+    const int place = at / topk * kMaxTopK + at % topk;
+    chosen[i] = __ldcg(p.buffers.topk_expert + place);
+    weight[i] = __ldcg(p.buffers.topk_weight + place);
+  }
   unsigned present[kExpertsPerLane] = {};  // bit e % 32 of word e / 32
-  for (int i = lane; i < choices; i += 32) {
-    const int e = __ldcg(p.buffers.topk_expert + i / topk * kMaxTopK + i % topk);
+#pragma unroll
+  for (int i = 0; i < kPerLane; ++i) {
 #pragma unroll
     for (int w = 0; w < kExpertsPerLane; ++w) {
-      if (e / 32 == w) present[w] |= 1U << (e % 32);
+      if (chosen[i] / 32 == w) present[w] |= 1U << (chosen[i] % 32);
     }
   }
   int before[kExpertsPerLane];
@@ -236,18 +381,17 @@ inline __device__ __noinline__ int build_routing_table(const StepParams& p, Rout
     reinterpret_cast<unsigned*>(table.slot_of)[i] = ~0U;
   }
   __syncwarp();
-  for (int i = lane; i < choices; i += 32) {
-    const int token = i / topk;
-    const int slot = i % topk;
-    const int e = __ldcg(p.buffers.topk_expert + token * kMaxTopK + slot);
+#pragma unroll
+  for (int i = 0; i < kPerLane; ++i) {
+    const int at = lane + 32 * i;
+    if (at >= choices) break;
     int d = 0;
 #pragma unroll
     for (int w = 0; w < kExpertsPerLane; ++w) {
-      if (e / 32 == w) d = before[w] + __popc(present[w] & ((1U << (e % 32)) - 1));
+      if (chosen[i] / 32 == w) d = before[w] + __popc(present[w] & ((1U << (chosen[i] % 32)) - 1));
     }
-    table.slot_of[d * table.max_tokens + token] = static_cast<std::uint8_t>(slot);
-    table.weight_of[token * kMaxTopK + slot] =
-        __ldcg(p.buffers.topk_weight + token * kMaxTopK + slot);
+    table.slot_of[d * table.max_tokens + at / topk] = static_cast<std::uint8_t>(at % topk);
+    table.weight_of[at / topk * kMaxTopK + at % topk] = weight[i];
   }
   if (lane == 0) *table.distinct = distinct;
   __syncwarp();
@@ -255,17 +399,25 @@ inline __device__ __noinline__ int build_routing_table(const StepParams& p, Rout
 }
 
 /// Waits for the layer's choices and hands the table to the block's consumers; the producer warp.
-__device__ __forceinline__ int await_routing(Block& block, const RoutingTable& table) {
-  StepCounters* counters = block.p.counters;
+__device__ __forceinline__ int await_routing(Block& block, const RoutingTable& table, int layer) {
+  const StepParams& p = block.p;
+  const bool single = block.tokens() == 1;
+  const RouterShare share(sizes(p), block.blocks);
   ++block.moe_layers;
-  if (block.lane == 0) wait_for(&counters->routed, block.moe_layers * block.tokens());
-  __syncwarp();
-  const int distinct = build_routing_table(block.p, table, block.lane);
   if (block.lane == 0) {
-    if (block.index == 0) counters->distinct += distinct;
+    wait_for(single ? &p.counters->router[0] : &p.counters->routed,
+             block.moe_layers * (single ? share.items : block.tokens()));
+  }
+  __syncwarp();
+  const int distinct =
+      single ? build_single_table(p, table, choose_experts(p, layer, 0, share.parts, block.lane),
+                                  block.lane)
+             : build_routing_table(p, table, block.lane);
+  if (block.lane == 0) {
+    if (block.index == 0) p.counters->distinct += distinct;
     mbarrier_arrive(shared_address(&block.header->routing_ready));
   }
   return distinct;
 }
 
-}  // namespace caretd::kernels::cuda::step
+}  // namespace caretd::kernels::cuda::CARETD_STEP_NAMESPACE

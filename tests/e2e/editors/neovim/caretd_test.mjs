@@ -44,7 +44,7 @@ const stopwatch = `
 async function open(t, sample, options = {}) {
   const nvim = new Neovim(program, {
     files: { [sample.name]: sample.text, ...options.files },
-    setup: options.setup ?? `{ cmd = { '${caretd}', 'lsp' } }`,
+    setup: options.setup ?? `{ cmd = { '${caretd}', 'lsp', '--standalone' } }`,
     init: stopwatch,
   });
   t.after(() => nvim.close());
@@ -107,7 +107,7 @@ test('switched off for the language and on again', async (t) => {
 test('a broken model path: one message, no grey text, the editor works on', async (t) => {
   const sample = samples.python;
   const nvim = await open(t, sample, {
-    setup: `{ cmd = { '${caretd}', 'lsp', '--model', '/nonexistent/model' } }`,
+    setup: `{ cmd = { '${caretd}', '--model', '/nonexistent/model', 'lsp', '--standalone' } }`,
   });
   await waitFor('the failed state', () =>
     nvim.lua("require('caretd.client').status.state") === 'failed');

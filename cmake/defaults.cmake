@@ -43,3 +43,11 @@ function(caretd_room name)
   target_include_directories(caretd_${name} PUBLIC ${CMAKE_SOURCE_DIR})
   target_link_libraries(caretd_${name} PUBLIC ${ARGN} PRIVATE caretd_warnings)
 endfunction()
+
+# Instrumented code takes three times as long to compile when it is optimised. Rooms that compute
+# stay optimised under sanitizers; what only wires them together does not have to be.
+function(caretd_quick_under_sanitizers target)
+  if(CARETD_SANITIZE)
+    target_compile_options(${target} PRIVATE $<$<COMPILE_LANGUAGE:CXX>:-O0>)
+  endif()
+endfunction()

@@ -2,8 +2,10 @@
 
 #include "engine/bench/bench.h"
 
+#include <algorithm>
 #include <iostream>
 #include <memory>
+#include <string>
 
 #include <nlohmann/json.hpp>
 #include <spdlog/fmt/fmt.h>
@@ -11,17 +13,23 @@
 #include "daemon/commands/commands.h"
 #include "daemon/model_loading.h"
 #include "daemon/progress.h"
+#include "engine/bench/cuda_bench.h"
+#include "engine/bench/cuda_bench_report.h"
 #include "engine/bench/memory_bandwidth.h"
+#include "engine/checkpoint/shapes.h"
 
 namespace caretd::daemon {
 
 namespace {
 
 constexpr auto kBandwidthTime = std::chrono::seconds(1);
+constexpr std::int64_t kRandomKvBytes = std::int64_t{2} << 30;  // 32K tokens of Lite and more
 
 struct BenchOptions {
   int repeats = 5;
   bool json = false;
+  std::string random;    ///< lite-bf16, lite-fp8, ...; empty: the configured model
+  bool profile = false;  ///< with `random`: where a decoded token's time goes
 };
 
 struct Figures {
@@ -83,7 +91,41 @@ void print_json(const Figures& figures) {
   std::cout << value.dump(2) << '\n';
 }
 
+/// "lite-fp8" is the shape lite with FP8 projections; without a format they are BF16.
+Result<engine::RandomModel> random_model(std::string name) {
+  engine::RandomModel model;
+  model.fp8 = name.ends_with("-fp8");
+  if (model.fp8) name.resize(name.size() - 4);
+  if (name.ends_with("-bf16")) name.resize(name.size() - 5);
+  auto config = engine::shape_by_name(name);
+  if (!config) return pass_on(std::move(config));
+  model.config = *std::move(config);
+  return model;
+}
+
+/// True shapes with random weights made on the GPU.
+int bench_random(const CommandContext& context, const BenchOptions& options) {
+  const ModelSettings settings = context.settings().model;
+  const auto model = random_model(options.random);
+  if (!model) return report_error(model.error());
+  engine::RunnerOptions runner_options;
+  runner_options.kv_bytes = std::max(settings.kv_mebibytes << 20, kRandomKvBytes);
+  runner_options.devices.assign(settings.gpus.begin(), settings.gpus.end());
+  auto runner =
+      engine::make_random_cuda_runner(*model, runner_options, context.install.cuda_module());
+  if (!runner) return report_error(runner.error());
+  engine::CudaBenchPlan plan;
+  plan.profile = options.profile;
+  const auto report = engine::run_cuda_bench(**runner, plan, model->config, SteadyClock());
+  if (!report) return report_error(report.error());
+  const engine::RunnerInfo& info = (*runner)->info();
+  std::cout << (options.json ? engine::cuda_bench_json(*report, info) + "\n"
+                             : engine::cuda_bench_table(*report, info));
+  return kSuccess;
+}
+
 int bench(const CommandContext& context, const BenchOptions& options) {
+  if (!options.random.empty()) return bench_random(context, options);
   const ModelSettings settings = context.settings().model;
   const SteadyClock clock;
   const TimePoint begin = clock.now();
@@ -118,12 +160,20 @@ void add_bench_command(CommandLine& line) {
       line.add("bench", "Measure prompt and decode speed of a model on this machine",
                "caretd bench\n"
                "caretd bench --device cpu --threads 2 --json\n"
-               "caretd bench --model /srv/models/DeepSeek-Coder-V2-Lite-Base",
+               "caretd bench --model /srv/models/DeepSeek-Coder-V2-Lite-Base\n"
+               "caretd bench --random lite-fp8 --profile",
                [options](CommandContext& context) { return bench(context, *options); });
   command.add_option("--repeats", options->repeats, "Runs of each measurement; the best counts")
       ->check(CLI::Range(1, 100))
       ->capture_default_str();
   command.add_flag("--json", options->json, "Print the figures as JSON");
+  auto* random = command.add_option(
+      "--random", options->random,
+      "A shape with random weights made on the GPU instead of a model: lite-bf16, lite-fp8, tiny");
+  command
+      .add_flag("--profile", options->profile,
+                "With --random: the operations of a decoded token, which add up to the step")
+      ->needs(random);
 }
 
 }  // namespace caretd::daemon

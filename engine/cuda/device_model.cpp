@@ -30,6 +30,7 @@ void for_each_array(gpu::StepWeights& weights, const gpu::StepDims& dims, Format
   visit(weights.first, layers * packed(format, q_rows + dims.kv_width(), dims.hidden));
   visit(weights.q_b, layers * packed(format, dims.q_width(), dims.q_rank));
   visit(weights.absorb, layers * dims.heads * packed(Format::bf16, dims.kv_rank, dims.nope));
+  visit(weights.key, layers * dims.heads * packed(Format::bf16, dims.nope, dims.kv_rank));
   visit(weights.value, layers * dims.heads * packed(Format::bf16, dims.v, dims.kv_rank));
   visit(weights.out, layers * packed(format, dims.hidden, dims.heads * dims.v));
   visit(weights.dense_up, dense * packed(format, 2 * dims.dense_width, dims.hidden));
@@ -164,6 +165,7 @@ Result<void> randomize_weights(DeviceModel& model, std::uint64_t seed, cudaStrea
   fill(w.first, model.format, layers * (q_rows + dims.kv_width()), dims.hidden);
   fill(w.q_b, model.format, layers * dims.q_width(), dims.q_rank);
   fill(w.absorb, Format::bf16, layers * dims.heads * dims.kv_rank, dims.nope);
+  fill(w.key, Format::bf16, layers * dims.heads * dims.nope, dims.kv_rank);
   fill(w.value, Format::bf16, layers * dims.heads * dims.v, dims.kv_rank);
   fill(w.out, model.format, layers * dims.hidden, dims.heads * dims.v);
   fill(w.dense_up, model.format, dense * 2 * dims.dense_width, dims.hidden);

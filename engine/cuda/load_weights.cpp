@@ -163,14 +163,17 @@ class PieceList {
     const PackedShape value{Format::bf16, dims_.v, dims_.kv_rank};
     std::byte* absorb =
         const_cast<std::byte*>(model_.weights.absorb) + layer * dims_.heads * key.bytes();
+    const PackedShape plain{Format::bf16, dims_.nope, dims_.kv_rank};
+    std::byte* keys =
+        const_cast<std::byte*>(model_.weights.key) + layer * dims_.heads * plain.bytes();
     std::byte* expand =
         const_cast<std::byte*>(model_.weights.value) + layer * dims_.heads * value.bytes();
     const int head_rows = dims_.nope + dims_.v;
     add(from, heads(head_rows), all_cols(from), head_rows,
         [=, nope = dims_.nope, v = dims_.v](const SourceRows& source, std::int64_t row,
                                             cudaStream_t stream) {
-          return gpu::pack_kv_b(source, static_cast<int>(row) / head_rows, nope, v, absorb, expand,
-                                stream);
+          return gpu::pack_kv_b(source, static_cast<int>(row) / head_rows, nope, v, keys, absorb,
+                                expand, stream);
         });
   }
 

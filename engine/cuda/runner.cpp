@@ -6,6 +6,7 @@
 #include <string>
 
 #include "engine/cpu/step_timing.h"
+#include "engine/cuda/prefill_runner.h"
 #include "engine/cuda/step_profile.h"
 #include "engine/cuda/step_runner.h"
 #include "kernels/cuda/read_stream.h"
@@ -65,9 +66,10 @@ class GpuRunner final : public CudaRunner {
     gpu::Event launched;
   };
 
-  GpuRunner(Parts parts, StepRunner steps, RunnerInfo info)
+  GpuRunner(Parts parts, StepRunner steps, PrefillRunner prefill, RunnerInfo info)
       : parts_(std::move(parts)),
         steps_(std::move(steps)),
+        prefill_(std::move(prefill)),
         info_(std::move(info)),
         timing_(parts_.model.config) {}
 
@@ -124,7 +126,10 @@ class GpuRunner final : public CudaRunner {
   }
 
   [[nodiscard]] const CudaStepStatistics& statistics() const override { return statistics_; }
-  void force_routing(std::uint32_t seed) override { steps_.force_routing(seed); }
+  void force_routing(std::uint32_t seed) override {
+    steps_.force_routing(seed);
+    prefill_.force_routing(seed);
+  }
   void enable_profile(bool enabled) override { steps_.enable_profile(enabled); }
   [[nodiscard]] std::vector<CudaOperationTime> profile() const override {
     const auto marks = steps_.profile_marks();
@@ -163,6 +168,7 @@ class GpuRunner final : public CudaRunner {
       if (run.output != Output::none) rows += run.every_row ? run.tokens.size() : 1;
     }
     steps_.begin_forward(rows);
+    prefilled_experts_ = 0;
     if (auto ok = gpu::check(cudaEventRecord(parts_.begin.get(), parts_.stream.get()), "a step");
         !ok) {
       return ok;
@@ -191,6 +197,11 @@ class GpuRunner final : public CudaRunner {
     };
     for (const TokenRun& run : batch) {
       const int tokens = static_cast<int>(run.tokens.size());
+      if (prefill_.supported() && tokens > steps_.max_tokens()) {
+        if (auto ok = flush(); !ok) return ok;
+        if (auto ok = queue_prefill(run); !ok) return ok;
+        continue;
+      }
       for (int begin = 0; begin < tokens;) {
         const int taken = std::min(steps_.max_tokens() - used, tokens - begin);
         pieces.push_back({&run, begin, begin + taken});
@@ -204,12 +215,31 @@ class GpuRunner final : public CudaRunner {
     return flush();
   }
 
+  /// A run longer than a step; the head takes its output rows as steps of their own.
+  Result<void> queue_prefill(const TokenRun& run) {
+    if (auto ok = prefill_.queue(run); !ok) return ok;
+    prefilled_experts_ += std::int64_t{parts_.model.dims.experts} *
+                          parts_.model.dims.moe_index(parts_.model.dims.layers);
+    if (run.output == Output::none) return {};
+    const int tokens = static_cast<int>(run.tokens.size());
+    for (int row = run.every_row ? 0 : tokens - 1; row < tokens; row += steps_.max_tokens()) {
+      const int rows = std::min(steps_.max_tokens(), tokens - row);
+      if (auto ok = steps_.queue_head(
+              prefill_.rows() + static_cast<std::int64_t>(row) * parts_.model.dims.hidden, rows,
+              run.output);
+          !ok) {
+        return ok;
+      }
+    }
+    return {};
+  }
+
   void collect_statistics(std::span<const TokenRun> batch) {
     float milliseconds = 0;
     cudaEventElapsedTime(&milliseconds, parts_.begin.get(), parts_.end.get());
     statistics_.device_seconds = milliseconds * 1e-3;
     statistics_.launches = steps_.launches();
-    statistics_.distinct_experts = steps_.distinct_experts();
+    statistics_.distinct_experts = steps_.distinct_experts() + prefilled_experts_;
     statistics_.weight_bytes = gpu::step_weight_bytes(parts_.model.dims, parts_.model.format,
                                                       statistics_.distinct_experts);
     statistics_.kv_bytes = 0;
@@ -289,10 +319,12 @@ class GpuRunner final : public CudaRunner {
 
   Parts parts_;
   StepRunner steps_;
+  PrefillRunner prefill_;
   RunnerInfo info_;
   StepTiming timing_;
   SteadyClock clock_;
   CudaStepStatistics statistics_;
+  std::int64_t prefilled_experts_ = 0;  ///< read by the prefills of the current forward()
   bool failed_ = false;
 };
 
@@ -379,7 +411,10 @@ Result<std::unique_ptr<CudaRunner>> build(const ModelConfig& config, gpu::Format
   auto steps =
       StepRunner::create(parts.model, parts.pages.bytes(), device->limits, parts.stream.get());
   if (!steps) return pass_on(std::move(steps));
-  return std::make_unique<GpuRunner>(std::move(parts), *std::move(steps), std::move(info));
+  auto prefill = PrefillRunner::create(parts.model, parts.pages.bytes(), parts.stream.get());
+  if (!prefill) return pass_on(std::move(prefill));
+  return std::make_unique<GpuRunner>(std::move(parts), *std::move(steps), *std::move(prefill),
+                                     std::move(info));
 }
 
 }  // namespace

@@ -77,7 +77,7 @@ __global__ void pack_rows_kernel(SourceRows from, std::byte* to, PackedShape sha
   }
 }
 
-__global__ void pack_kv_b_kernel(SourceRows from, int first_head, int nope, int v,
+__global__ void pack_kv_b_kernel(SourceRows from, int first_head, int nope, int v, std::byte* key,
                                  std::byte* absorb, std::byte* value) {
   const PackedShape key_shape{Format::bf16, from.cols, nope};
   const PackedShape value_shape{Format::bf16, v, from.cols};
@@ -90,7 +90,13 @@ __global__ void pack_kv_b_kernel(SourceRows from, int first_head, int nope, int 
     std::byte* out = d < nope
                          ? absorb + head * key_shape.bytes() + key_shape.offset(col, d)
                          : value + head * value_shape.bytes() + value_shape.offset(d - nope, col);
-    *reinterpret_cast<__nv_bfloat16*>(out) = __float2bfloat16(source_value(from, row, col));
+    const __nv_bfloat16 element = __float2bfloat16(source_value(from, row, col));
+    *reinterpret_cast<__nv_bfloat16*>(out) = element;
+    if (d < nope) {
+      const PackedShape plain{Format::bf16, nope, from.cols};
+      *reinterpret_cast<__nv_bfloat16*>(key + head * plain.bytes() + plain.offset(d, col)) =
+          element;
+    }
   }
 }
 
@@ -186,11 +192,11 @@ cudaError_t pack_rows(const SourceRows& from, std::byte* to, const PackedShape& 
   return cudaGetLastError();
 }
 
-cudaError_t pack_kv_b(const SourceRows& from, int first_head, int nope, int v, std::byte* absorb,
-                      std::byte* value, cudaStream_t stream) {
+cudaError_t pack_kv_b(const SourceRows& from, int first_head, int nope, int v, std::byte* key,
+                      std::byte* absorb, std::byte* value, cudaStream_t stream) {
   const std::int64_t items = static_cast<std::int64_t>(from.rows) * from.cols;
-  pack_kv_b_kernel<<<blocks_for(items), kThreads, 0, stream>>>(from, first_head, nope, v, absorb,
-                                                               value);
+  pack_kv_b_kernel<<<blocks_for(items), kThreads, 0, stream>>>(from, first_head, nope, v, key,
+                                                               absorb, value);
   return cudaGetLastError();
 }
 

@@ -39,10 +39,12 @@ enum class RowOrder : std::uint8_t { plain, gate, up };
 [[nodiscard]] cudaError_t pack_rows(const SourceRows& from, std::byte* to, const PackedShape& shape,
                                     RowOrder order, int to_row, cudaStream_t stream);
 
-/// kv_b rows of whole heads: [nope | v] rows a head, kv_rank columns. The key half goes,
-/// transposed, to heads [kv_rank, nope], the value half to heads [v, kv_rank]; both BF16.
+/// kv_b rows of whole heads: [nope | v] rows a head, kv_rank columns. The key half goes to heads
+/// [nope, kv_rank] and, transposed, to heads [kv_rank, nope], the value half to heads [v, kv_rank];
+/// all BF16.
 [[nodiscard]] cudaError_t pack_kv_b(const SourceRows& from, int first_head, int nope, int v,
-                                    std::byte* absorb, std::byte* value, cudaStream_t stream);
+                                    std::byte* key, std::byte* absorb, std::byte* value,
+                                    cudaStream_t stream);
 
 /// Row-major copies: BF16 (embedding) and float32 (norms, router).
 [[nodiscard]] cudaError_t convert_rows(const SourceRows& from, __nv_bfloat16* to,

@@ -113,6 +113,7 @@ struct StepWeights {
   const std::byte* first = nullptr;   ///< [layers] of [q | kv_a, hidden], or [q_a | kv_a, hidden]
   const std::byte* q_b = nullptr;     ///< [layers] of [q_width, q_rank]
   const std::byte* absorb = nullptr;  ///< [layers, heads] of [kv_rank, nope], BF16: kv_b's K half^T
+  const std::byte* key = nullptr;     ///< [layers, heads] of [nope, kv_rank], BF16: for prefill
   const std::byte* value = nullptr;   ///< [layers, heads] of [v, kv_rank], BF16: kv_b's V half
   const std::byte* out = nullptr;     ///< [layers] of [hidden, heads * v]
   const std::byte* dense_up = nullptr;    ///< [dense layers] of interleaved [2 dense_width, hidden]

@@ -1,0 +1,318 @@
+#include "engine/cuda/prefill_runner.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "kernels/cuda/flash.h"
+#include "kernels/cuda/pack.h"
+#include "kernels/cuda/prefill.h"
+
+namespace caretd::engine::cuda {
+namespace {
+
+using gpu::Format;
+using gpu::GemmParams;
+using gpu::GemmResult;
+using gpu::PackedShape;
+
+std::size_t aligned(std::size_t bytes) {
+  return (bytes + 255) / 256 * 256;
+}
+
+/// The first error of a sequence of launches.
+class Launches {
+ public:
+  void operator()(cudaError_t error) {
+    if (error_ == cudaSuccess) error_ = error;
+  }
+  [[nodiscard]] cudaError_t error() const { return error_; }
+
+ private:
+  cudaError_t error_ = cudaSuccess;
+};
+
+}  // namespace
+
+Result<PrefillRunner> PrefillRunner::create(const DeviceModel& model, std::byte* kv_pages,
+                                            cudaStream_t stream) {
+  PrefillRunner runner;
+  runner.params_.dims = model.dims;
+  runner.params_.weights = model.weights;
+  runner.params_.kv_pages = kv_pages;
+  runner.format_ = model.format;
+  runner.stream_ = stream;
+  runner.supported_ = gpu::flash_supports(model.dims.nope, model.dims.rope, model.dims.v);
+  auto done = gpu::check(gpu::prepare_gemm(), "preparing prefill");
+  if (done && runner.supported_) done = gpu::check(gpu::prepare_flash(), "preparing prefill");
+  if (!done) return pass_on(std::move(done));
+  return runner;
+}
+
+Result<void> PrefillRunner::reserve(int tokens, int positions) {
+  const gpu::StepDims& d = params_.dims;
+  const auto t = static_cast<std::size_t>(tokens);
+  const auto p = static_cast<std::size_t>(positions);
+  const auto size = [](int value) { return static_cast<std::size_t>(value); };
+  const std::size_t choices = t * size(d.topk);
+  const int always = std::max(d.dense_width, d.shared_width);
+  std::size_t wide = 0;
+  if (format_ == Format::fp8) {
+    const int q_rows = d.q_rank > 0 ? d.q_rank : d.q_width();
+    wide =
+        std::max({size(q_rows + d.kv_width()) * size(d.hidden), size(d.q_width()) * size(d.q_rank),
+                  size(d.hidden) * size(d.heads * d.v), size(2 * always) * size(d.hidden),
+                  size(d.experts) * size(2 * d.expert_width) * size(d.hidden)}) *
+        2;
+  }
+  const struct {
+    gpu::DeviceBuffer* buffer;
+    std::size_t bytes;
+  } needs[] = {
+      {&input_, aligned(t * sizeof(gpu::StepToken)) + (p / kPageTokens + 2) * sizeof(int)},
+      {&x_, t * size(d.hidden) * 4},
+      {&normed_, t * size(std::max(d.hidden, d.q_rank)) * 2},
+      {&q_, t * size(d.q_width()) * 2},
+      {&low_, t * size(d.q_rank) * 2},
+      {&kv_, t * size(d.kv_width()) * 4},
+      {&latent_, p * size(d.kv_width()) * 2},
+      {&keys_, p * size(d.heads * d.nope) * 2},
+      {&values_, p * size(d.heads * d.v) * 2},
+      {&attention_, t * size(d.heads * d.v) * 2},
+      {&ffn_, t * size(always) * 2},
+      {&expert_ffn_, choices * size(d.expert_width) * 2},
+      {&expert_out_, choices * size(d.hidden) * 2},
+      {&routing_, t * (gpu::kRouterParts * size(d.experts) * 8 + gpu::kMaxTopK * 8) + choices * 8 +
+                      size(d.experts + 2) * 8},
+      {&wide_, wide},
+  };
+  for (const auto& need : needs) {
+    if (auto ok = need.buffer->reserve(need.bytes, "computing a long prompt"); !ok) return ok;
+  }
+  return {};
+}
+
+Result<void> PrefillRunner::upload(const TokenRun& run) {
+  const std::size_t count = run.tokens.size();
+  const std::size_t pages_at = aligned(count * sizeof(gpu::StepToken));
+  std::vector<std::byte> input(pages_at + run.pages.size() * sizeof(int));
+  auto* tokens = reinterpret_cast<gpu::StepToken*>(input.data());
+  for (std::size_t i = 0; i < count; ++i) {
+    tokens[i] = {run.tokens[i], run.position + static_cast<int>(i), 0, -1};
+  }
+  const std::size_t pages =
+      std::min(run.pages.size(),
+               (static_cast<std::size_t>(run.position) + count + kPageTokens - 1) / kPageTokens);
+  std::memcpy(input.data() + pages_at, run.pages.data(), pages * sizeof(int));
+  params_.batch.tokens = static_cast<int>(count);
+  params_.batch.token = input_.as<gpu::StepToken>();
+  params_.batch.pages = reinterpret_cast<const int*>(input_.bytes() + pages_at);
+  return gpu::check(cudaMemcpyAsync(input_.bytes(), input.data(), pages_at + pages * sizeof(int),
+                                    cudaMemcpyHostToDevice, stream_),
+                    "sending a prompt");
+}
+
+const std::byte* PrefillRunner::widened(const std::byte* weights, int rows, int cols) {
+  if (format_ == Format::bf16) return weights;
+  const cudaError_t error = gpu::widen_packed(weights, wide_.bytes(), rows, cols, stream_);
+  if (widen_error_ == cudaSuccess) widen_error_ = error;
+  return wide_.bytes();
+}
+
+cudaError_t PrefillRunner::multiply(const GemmParams& gemm) {
+  if (widen_error_ != cudaSuccess) return widen_error_;
+  return gpu::launch_gemm(gemm, stream_);
+}
+
+Result<void> PrefillRunner::queue(const TokenRun& run) {
+  const int tokens = static_cast<int>(run.tokens.size());
+  if (auto ok = reserve(tokens, run.position + tokens); !ok) return ok;
+  if (auto ok = upload(run); !ok) return ok;
+  const gpu::StepDims& d = params_.dims;
+  std::byte* at = routing_.bytes();
+  params_.buffers.router_parts = reinterpret_cast<float2*>(at);
+  at += static_cast<std::size_t>(tokens) * gpu::kRouterParts * static_cast<std::size_t>(d.experts) *
+        8;
+  params_.buffers.topk_expert = reinterpret_cast<int*>(at);
+  at += static_cast<std::size_t>(tokens) * gpu::kMaxTopK * 4;
+  params_.buffers.topk_weight = reinterpret_cast<float*>(at);
+  widen_error_ = cudaSuccess;
+  Launches launch;
+  launch(gpu::embed_tokens(params_.batch.token, params_.weights.embedding, tokens, d.hidden,
+                           x_.as<float>(), stream_));
+  for (int layer = 0; layer < d.layers && launch.error() == cudaSuccess; ++layer) {
+    launch(attention(layer, tokens, run.position));
+    launch(feed_forward(layer, tokens));
+  }
+  return gpu::check(launch.error(), "computing a long prompt");
+}
+
+/// x += attention of the layer; reduction point one of two with several devices.
+cudaError_t PrefillRunner::attention(int layer, int tokens, int position) {
+  const gpu::StepDims& d = params_.dims;
+  const gpu::StepWeights& w = params_.weights;
+  const std::int64_t l = layer;
+  const int positions = position + tokens;
+  const int q_rows = d.q_rank > 0 ? d.q_rank : d.q_width();
+  const int first_rows = q_rows + d.kv_width();
+  auto* normed = normed_.as<__nv_bfloat16>();
+  Launches launch;
+  launch(gpu::norm_rows(x_.as<float>(), w.attention_norm + l * d.hidden, tokens, d.hidden,
+                        d.norm_epsilon, normed, stream_));
+  GemmParams first;
+  first.x = normed;
+  first.x_pitch = d.hidden;
+  first.rows = tokens;
+  first.n = first_rows;
+  first.k = d.hidden;
+  first.result = GemmResult::split;
+  first.split = q_rows;
+  first.out_bf16 = d.q_rank > 0 ? low_.as<__nv_bfloat16>() : q_.as<__nv_bfloat16>();
+  first.out_f32 = kv_.as<float>();
+  first.weights = widened(w.first + l * PackedShape{format_, first_rows, d.hidden}.bytes(),
+                          first_rows, d.hidden);
+  launch(multiply(first));
+  if (d.q_rank > 0) {
+    launch(gpu::norm_rows(low_.as<__nv_bfloat16>(), w.q_norm + l * d.q_rank, tokens, d.q_rank,
+                          d.norm_epsilon, normed, stream_));
+    GemmParams second;
+    second.x = normed;
+    second.x_pitch = d.q_rank;
+    second.rows = tokens;
+    second.n = d.q_width();
+    second.k = d.q_rank;
+    second.out_bf16 = q_.as<__nv_bfloat16>();
+    second.weights = widened(w.q_b + l * PackedShape{format_, d.q_width(), d.q_rank}.bytes(),
+                             d.q_width(), d.q_rank);
+    launch(multiply(second));
+  }
+  launch(gpu::rotate_and_write_pages(params_, layer, q_.as<__nv_bfloat16>(), kv_.as<float>(),
+                                     stream_));
+  launch(gpu::gather_latents(params_, layer, positions, latent_.as<__nv_bfloat16>(), stream_));
+
+  GemmParams expand;
+  expand.x = latent_.as<__nv_bfloat16>();
+  expand.x_pitch = d.kv_width();
+  expand.rows = positions;
+  expand.k = d.kv_rank;
+  expand.n = d.heads * d.nope;
+  expand.out_bf16 = keys_.as<__nv_bfloat16>();
+  expand.weights = w.key + l * d.heads * PackedShape{Format::bf16, d.nope, d.kv_rank}.bytes();
+  launch(multiply(expand));
+  expand.n = d.heads * d.v;
+  expand.out_bf16 = values_.as<__nv_bfloat16>();
+  expand.weights = w.value + l * d.heads * PackedShape{Format::bf16, d.v, d.kv_rank}.bytes();
+  launch(multiply(expand));
+
+  gpu::FlashParams flash;
+  flash.q = q_.as<__nv_bfloat16>();
+  flash.k_nope = keys_.as<__nv_bfloat16>();
+  flash.latent = latent_.as<__nv_bfloat16>();
+  flash.v = values_.as<__nv_bfloat16>();
+  flash.out = attention_.as<__nv_bfloat16>();
+  flash.tokens = tokens;
+  flash.position = position;
+  flash.heads = d.heads;
+  flash.kv_rank = d.kv_rank;
+  flash.kv_width = d.kv_width();
+  flash.scale_log2 = d.softmax_scale_log2;
+  launch(gpu::launch_flash(flash, d.nope, stream_));
+
+  GemmParams out;
+  out.x = attention_.as<__nv_bfloat16>();
+  out.x_pitch = d.heads * d.v;
+  out.rows = tokens;
+  out.n = d.hidden;
+  out.k = d.heads * d.v;
+  out.result = GemmResult::residual;
+  out.out_f32 = x_.as<float>();
+  out.weights = widened(w.out + l * PackedShape{format_, d.hidden, out.k}.bytes(), d.hidden, out.k);
+  launch(multiply(out));
+  return launch.error();
+}
+
+/// x += feed-forward of the layer; reduction point two of two with several devices.
+cudaError_t PrefillRunner::feed_forward(int layer, int tokens) {
+  const gpu::StepDims& d = params_.dims;
+  const gpu::StepWeights& w = params_.weights;
+  const bool moe = d.is_moe(layer);
+  const int width = moe ? d.shared_width : d.dense_width;
+  const std::int64_t index = moe ? d.moe_index(layer) : d.dense_index(layer);
+  auto* normed = normed_.as<__nv_bfloat16>();
+  Launches launch;
+  launch(gpu::norm_rows(x_.as<float>(), w.ffn_norm + std::int64_t{layer} * d.hidden, tokens,
+                        d.hidden, d.norm_epsilon, normed, stream_));
+  if (moe) launch(gpu::route_rows(params_, layer, x_.as<float>(), stream_));
+  if (width > 0) {
+    GemmParams up;
+    up.x = normed;
+    up.x_pitch = d.hidden;
+    up.rows = tokens;
+    up.n = 2 * width;
+    up.k = d.hidden;
+    up.result = GemmResult::gated;
+    up.out_bf16 = ffn_.as<__nv_bfloat16>();
+    up.weights = widened((moe ? w.shared_up : w.dense_up) +
+                             index * PackedShape{format_, 2 * width, d.hidden}.bytes(),
+                         2 * width, d.hidden);
+    launch(multiply(up));
+    GemmParams down;
+    down.x = ffn_.as<__nv_bfloat16>();
+    down.x_pitch = width;
+    down.rows = tokens;
+    down.n = d.hidden;
+    down.k = width;
+    down.result = GemmResult::residual;
+    down.out_f32 = x_.as<float>();
+    down.weights = widened((moe ? w.shared_down : w.dense_down) +
+                               index * PackedShape{format_, d.hidden, width}.bytes(),
+                           d.hidden, width);
+    launch(multiply(down));
+  }
+  if (moe) launch(routed_experts(layer, tokens));
+  return launch.error();
+}
+
+cudaError_t PrefillRunner::routed_experts(int layer, int tokens) {
+  const gpu::StepDims& d = params_.dims;
+  const gpu::StepWeights& w = params_.weights;
+  const std::int64_t index = d.moe_index(layer);
+  const int choices = tokens * d.topk;
+  int* token_of =
+      reinterpret_cast<int*>(params_.buffers.topk_weight + std::int64_t{tokens} * gpu::kMaxTopK);
+  int* place_of = token_of + choices;
+  int* count = place_of + choices;
+  int* begin = count + d.experts;
+  Launches launch;
+  launch(gpu::group_by_expert(params_, count, begin, token_of, place_of, stream_));
+  GemmParams up;
+  up.x = normed_.as<__nv_bfloat16>();
+  up.x_pitch = d.hidden;
+  up.gather = token_of;
+  up.n = 2 * d.expert_width;
+  up.k = d.hidden;
+  up.result = GemmResult::gated;
+  up.out_bf16 = expert_ffn_.as<__nv_bfloat16>();
+  up.groups = d.experts;
+  up.group_begin = begin;
+  up.max_rows = choices;
+  up.weights = widened(w.expert_up + index * d.experts * PackedShape{format_, up.n, up.k}.bytes(),
+                       d.experts * up.n, up.k);
+  launch(multiply(up));
+  GemmParams down = up;
+  down.x = expert_ffn_.as<__nv_bfloat16>();
+  down.x_pitch = d.expert_width;
+  down.gather = nullptr;
+  down.n = d.hidden;
+  down.k = d.expert_width;
+  down.result = GemmResult::bf16;
+  down.out_bf16 = expert_out_.as<__nv_bfloat16>();
+  down.weights =
+      widened(w.expert_down + index * d.experts * PackedShape{format_, down.n, down.k}.bytes(),
+              d.experts * down.n, down.k);
+  launch(multiply(down));
+  launch(gpu::combine_experts(params_, expert_out_.as<__nv_bfloat16>(), place_of, x_.as<float>(),
+                              stream_));
+  return launch.error();
+}
+
+}  // namespace caretd::engine::cuda

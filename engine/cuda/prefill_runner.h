@@ -1,0 +1,50 @@
+// Runs long pieces of a prompt through matrix products: expanded attention, experts as groups of
+// rows. The counterpart of StepRunner for more tokens than a step takes.
+#pragma once
+
+#include <vector>
+
+#include "engine/cuda/device_model.h"
+#include "engine/runner.h"
+#include "kernels/cuda/gemm.h"
+
+namespace caretd::engine::cuda {
+
+class PrefillRunner {
+ public:
+  /// The model and the page pool must outlive the object. Memory is taken when a run needs it.
+  [[nodiscard]] static Result<PrefillRunner> create(const DeviceModel& model, std::byte* kv_pages,
+                                                    cudaStream_t stream);
+
+  /// Whether there are kernels for this model's heads.
+  [[nodiscard]] bool supported() const { return supported_; }
+
+  /// Queues all layers for the run's tokens. ErrorKind::out_of_memory concerns this call alone.
+  [[nodiscard]] Result<void> queue(const TokenRun& run);
+  /// Residual stream after the last layer, [tokens of the latest run, hidden], in device memory.
+  [[nodiscard]] const float* rows() const { return x_.as<float>(); }
+
+  void force_routing(std::uint32_t seed) { params_.forced_routing = seed; }
+
+ private:
+  PrefillRunner() = default;
+
+  [[nodiscard]] Result<void> reserve(int tokens, int positions);
+  [[nodiscard]] Result<void> upload(const TokenRun& run);
+  [[nodiscard]] cudaError_t attention(int layer, int tokens, int position);
+  [[nodiscard]] cudaError_t feed_forward(int layer, int tokens);
+  [[nodiscard]] cudaError_t routed_experts(int layer, int tokens);
+  /// Packed BF16 of a matrix of the stream format, by way of scratch memory where it is FP8.
+  [[nodiscard]] const std::byte* widened(const std::byte* weights, int rows, int cols);
+  [[nodiscard]] cudaError_t multiply(const gpu::GemmParams& gemm);
+
+  gpu::StepParams params_;
+  gpu::Format format_ = gpu::Format::bf16;
+  cudaStream_t stream_ = nullptr;
+  bool supported_ = false;
+  cudaError_t widen_error_ = cudaSuccess;
+  gpu::DeviceBuffer input_, x_, normed_, q_, kv_, latent_, keys_, values_, attention_, ffn_, low_;
+  gpu::DeviceBuffer expert_ffn_, expert_out_, routing_, wide_;
+};
+
+}  // namespace caretd::engine::cuda

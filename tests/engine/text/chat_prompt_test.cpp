@@ -85,7 +85,8 @@ TEST_CASE("prompts equal what an independent Jinja implementation renders") {
 
 TEST_CASE("message text never becomes control tokens") {
   const auto tokenizer = tokenizer_with_role_tokens();
-  for (const auto& [name, jinja] : chat_cases()["templates"].items()) {
+  const auto cases = chat_cases();
+  for (const auto& [name, jinja] : cases["templates"].items()) {
     const auto form = read_chat_template(jinja.get<std::string>(), *tokenizer);
     const auto count_special = [&](const std::string& content) {
       const auto ids =
@@ -139,7 +140,8 @@ TEST_CASE("templates that cannot be followed are refused with a sentence") {
   CHECK(refused(replaced("'User: '", "'<｜User｜>'")));
   CHECK(refused(replaced("'User: '", "'<｜fim▁hole｜>' + '<｜unknown｜>'")));
   CHECK(refused(replaced("{% for message in messages %}", "{% for message in messages[1:] %}")));
-  for (const auto& [name, jinja] : chat_cases()["templates"].items()) {
+  const auto cases = chat_cases();
+  for (const auto& [name, jinja] : cases["templates"].items()) {
     CHECK(refused(jinja) == (name != "deepseek-coder-v2"));  // no role tokens here
   }
 }

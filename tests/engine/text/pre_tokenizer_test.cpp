@@ -1,6 +1,6 @@
 #include "engine/text/pre_tokenizer.h"
 
-#include <chrono>
+#include <ctime>
 
 #include <nlohmann/json.hpp>
 
@@ -161,7 +161,7 @@ TEST_CASE("only a first step that isolates single newlines makes lines independe
 }
 
 TEST_CASE("a megabyte without a place to cut takes linear time") {
-  const auto started = std::chrono::steady_clock::now();
+  const std::clock_t started = std::clock();  // processor time: the machine may be busy
   const std::string spaces(1 << 20, ' ');
   for (const std::string& text :
        {spaces + "5", spaces + "\x01", std::string(1 << 20, 'a'), spaces + "\n" + spaces}) {
@@ -169,6 +169,6 @@ TEST_CASE("a megabyte without a place to cut takes linear time") {
       CHECK(tokenizer->decode(tokenizer->encode(text)) == text);
     }
   }
-  // Quadratic time would be hours; the bound only has to tell the two apart on a busy machine.
-  CHECK(std::chrono::steady_clock::now() - started < std::chrono::seconds(60));
+  // It takes seconds; quadratic time would be hours.
+  CHECK((std::clock() - started) / CLOCKS_PER_SEC < 60);
 }

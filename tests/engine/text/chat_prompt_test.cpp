@@ -149,7 +149,8 @@ TEST_CASE("templates that cannot be followed are refused with a sentence") {
 TEST_CASE("cut off or mangled templates end in a refusal or a form, never worse") {
   const auto tokenizer = tokenizer_with_role_tokens();
   std::mt19937_64 random(5);
-  for (const auto& [name, value] : chat_cases()["templates"].items()) {
+  const auto cases = chat_cases();
+  for (const auto& [name, value] : cases["templates"].items()) {
     const std::string jinja = value;
     for (std::size_t length = 0; length < jinja.size(); ++length) {
       (void)read_chat_template(std::string_view(jinja).substr(0, length), *tokenizer);

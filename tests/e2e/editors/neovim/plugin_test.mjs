@@ -141,7 +141,7 @@ test('a server that is killed comes back and is told the text', async (t) => {
   assert.equal((await nvim.waitForGhost()).lines[0], 'again');
 });
 
-test('a missing program is one warning and a health report', async (t) => {
+test('a missing program is a failed state with a reason', async (t) => {
   const nvim = new Neovim(program, {
     files: { 'a.py': '' },
     setup: "{ cmd = { '/nonexistent/caretd', 'lsp' } }",

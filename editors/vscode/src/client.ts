@@ -10,7 +10,7 @@ import {
   type Middleware,
 } from 'vscode-languageclient/node';
 
-import { debounceMilliseconds, initializationOptions } from './config';
+import { debounceMilliseconds, initializationOptions, serverConfiguration } from './config';
 
 const restartWindowMilliseconds = 60_000;
 const restartsInWindow = 10;
@@ -37,11 +37,18 @@ class RestartPolicy implements ErrorHandler {
   }
 }
 
+/** The documents that the server is told of. */
+export const documentSelector = [{ scheme: 'file' }, { scheme: 'untitled' }, { scheme: 'vscode-remote' }];
+
 function delay(milliseconds: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, milliseconds));
 }
 
 const middleware: Middleware = {
+  workspace: {
+    configuration: ({ items }) =>
+      items.map(({ section, scopeUri }) => (section === 'caretd' ? serverConfiguration(scopeUri) : null)),
+  },
   /** Waits the user's extra debounce; a request that was withdrawn meanwhile is not sent. */
   provideInlineCompletionItems: async (document, position, context, token, next) => {
     const automatic = context.triggerKind === vscode.InlineCompletionTriggerKind.Automatic;
@@ -63,7 +70,7 @@ export function createClient(
     'caretd',
     { command, args },
     {
-      documentSelector: [{ scheme: 'file' }, { scheme: 'untitled' }, { scheme: 'vscode-remote' }],
+      documentSelector,
       initializationOptions: initializationOptions(),
       outputChannel: log,
       revealOutputChannelOn: RevealOutputChannelOn.Never,

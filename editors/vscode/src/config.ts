@@ -1,10 +1,47 @@
-// The settings of package.json, read with their types.
+// The settings of package.json. Their names are those of docs/configuration.md in camelCase; what
+// the user has not set is not passed on, so that caretd's own configuration decides.
 import * as vscode from 'vscode';
 
 const section = 'caretd';
 
+/** Only the user may set these: they have machine scope, and restart the server. */
+const machineKeys = [
+  'model.path',
+  'model.device',
+  'model.threads',
+  'remote.url',
+  'remote.model',
+  'remote.keyFile',
+];
+
+/** A workspace may set these; they take effect at once. */
+const projectKeys = [
+  'completion.enabled',
+  'completion.disabledLanguages',
+  'completion.inComments',
+  'completion.multiline',
+  'completion.minProbability',
+  'completion.maxTokens',
+  'completion.timeBudgetMs',
+  'completion.promptTokens',
+  'context.relatedCode',
+  'context.ignore',
+  'context.respectGitignore',
+];
+
 function get<T>(key: string, fallback: T): T {
   return vscode.workspace.getConfiguration(section).get<T>(key) ?? fallback;
+}
+
+function explicitlySet(keys: string[], scope?: vscode.Uri): Record<string, unknown> {
+  const settings = vscode.workspace.getConfiguration(section, scope);
+  const found: Record<string, unknown> = {};
+  for (const key of keys) {
+    const where = settings.inspect(key);
+    const given = [where?.globalValue, where?.workspaceValue, where?.workspaceFolderValue];
+    if (given.some((value) => value !== undefined)) found[key] = settings.get(key);
+  }
+  return found;
 }
 
 export function programSetting(): string {
@@ -15,28 +52,24 @@ export function commandSetting(): string[] {
   return get<string[]>('command', []);
 }
 
+/** Counted here and not by the server: VS Code has waited its own 50 ms before it asks. */
 export function debounceMilliseconds(): number {
-  return get('debounce', 0);
+  return get('completion.debounceMs', 0);
 }
 
-/**
- * What the server may only learn from the user, never from a workspace: these settings have
- * machine scope, so VS Code itself ignores them in a workspace's settings.json.
- */
+/** What the server may learn from the user alone, with dotted names. */
 export function initializationOptions(): Record<string, unknown> {
-  const options: Record<string, unknown> = {};
-  const model = get<string>('model', '');
-  if (model !== '') options['model'] = model;
-  const device = get<string>('device', 'auto');
-  if (device !== 'auto') options['device'] = device;
-  const url = get<string>('remote.url', '');
-  if (url !== '') options['remote'] = { url, model: get<string>('remote.model', '') };
-  return options;
+  return explicitlySet(machineKeys);
+}
+
+/** The answer to workspace/configuration: what a cloned repository might have set as well. */
+export function serverConfiguration(scope?: string): Record<string, unknown> {
+  return explicitlySet(projectKeys, scope === undefined ? undefined : vscode.Uri.parse(scope));
 }
 
 /** Settings that only take effect when the server starts again. */
 export function needsRestart(event: vscode.ConfigurationChangeEvent): boolean {
-  return ['path', 'command', 'model', 'device', 'remote'].some((key) =>
+  return ['path', 'command', ...machineKeys].some((key) =>
     event.affectsConfiguration(`${section}.${key}`),
   );
 }

@@ -22,7 +22,7 @@ export function activate(context: vscode.ExtensionContext): void {
 
   const toggle = (scope: Switch['scope']) => async () => {
     const target = switchFor(scope, false);
-    if (target) await running.apply({ ...target, enabled: switches.isOff(target) });
+    if (target) await running.apply({ ...target, enabled: switches.isOff(target, statusBar.status) });
   };
   const commands: Record<string, () => unknown> = {
     'caretd.menu': () => showMenu(statusBar, switches),
@@ -43,6 +43,9 @@ export function activate(context: vscode.ExtensionContext): void {
   context.subscriptions.push(
     vscode.workspace.onDidChangeConfiguration((event) => {
       if (needsRestart(event)) void running.restart();
+    }),
+    vscode.window.onDidChangeActiveTextEditor((editor) => {
+      running.focus(editor);
     }),
   );
   void running.start();

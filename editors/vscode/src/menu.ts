@@ -1,7 +1,7 @@
 // The menu behind the status bar item.
 import * as vscode from 'vscode';
 
-import type { Switch } from './protocol';
+import type { Status, Switch } from './protocol';
 import type { StatusBar } from './status';
 import type { Switches } from './switches';
 
@@ -24,26 +24,33 @@ export function switchFor(scope: Switch['scope'], enabled: boolean): Switch | un
   }
 }
 
-function toggleEntry(switches: Switches, scope: Switch['scope'], what: string, command: string): Entry[] {
+interface State {
+  switches: Switches;
+  status: Status;
+}
+
+function toggleEntry(now: State, scope: Switch['scope'], what: string, command: string): Entry[] {
   const target = switchFor(scope, false);
   if (target === undefined) return [];
-  const off = switches.isOff(target);
+  const off = now.switches.isOff(target, now.status);
   return [{ label: `${off ? '$(circle-outline)' : '$(check)'} Completions ${what}`, command }];
 }
 
 export async function showMenu(statusBar: StatusBar, switches: Switches): Promise<void> {
   const language = vscode.window.activeTextEditor?.document.languageId ?? '';
+  const { status } = statusBar;
+  const now = { switches, status };
   const entries: Entry[] = [
-    ...toggleEntry(switches, 'global', 'everywhere', 'caretd.toggle'),
-    ...toggleEntry(switches, 'language', `in ${language} files`, 'caretd.toggleLanguage'),
-    ...toggleEntry(switches, 'document', 'in this file', 'caretd.toggleDocument'),
-    ...toggleEntry(switches, 'comments', 'in comments', 'caretd.toggleComments'),
+    ...toggleEntry(now, 'global', 'everywhere', 'caretd.toggle'),
+    ...toggleEntry(now, 'language', `in ${language} files`, 'caretd.toggleLanguage'),
+    ...toggleEntry(now, 'document', 'in this file', 'caretd.toggleDocument'),
+    ...toggleEntry(now, 'comments', 'in comments', 'caretd.toggleComments'),
     { label: '$(question) Why this suggestion?', command: 'caretd.why' },
     { label: '$(graph) Statistics', command: 'caretd.statistics' },
     { label: '$(output) Log', command: 'caretd.showLog' },
     { label: '$(debug-restart) Restart', command: 'caretd.restart' },
   ];
-  const reason = statusBar.status.reason ?? [statusBar.status.model, statusBar.status.device].join(' · ');
+  const reason = status.reason ?? [status.model, status.device].join(' · ');
   const choice = await vscode.window.showQuickPick(entries, { title: 'caretd', placeHolder: reason });
   if (choice !== undefined) await vscode.commands.executeCommand(choice.command);
 }

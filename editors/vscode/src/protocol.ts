@@ -11,6 +11,13 @@ export interface Status {
   device?: string;
   /** One sentence, when off or failed. */
   reason?: string;
+  /** What is switched on and off, settings and switches together. */
+  completions?: {
+    enabled: boolean;
+    inComments: boolean;
+    disabledLanguages: string[];
+    disabledDocuments: string[];
+  };
 }
 
 /** Parameters of `caretd/setEnabled`. */

@@ -1,15 +1,15 @@
 // One running server: found, started, watched, restarted, stopped.
+import * as path from 'node:path';
+
 import * as vscode from 'vscode';
 import { State as ClientState, type LanguageClient } from 'vscode-languageclient/node';
 
 import { findLaunch } from './binary';
-import { createClient } from './client';
+import { createClient, documentSelector } from './client';
 import { commandSetting, programSetting } from './config';
 import type { Status, Switch } from './protocol';
 import type { StatusBar } from './status';
 import type { Switches } from './switches';
-
-const instructions = 'https://github.com/caretd/caretd#readme';
 
 export class Session implements vscode.Disposable {
   private client: LanguageClient | undefined;
@@ -30,7 +30,7 @@ export class Session implements vscode.Disposable {
     });
     if ('problem' in launch) {
       this.failed(launch.problem);
-      await offerInstructions(launch.problem);
+      await offerInstructions(launch.problem, this.extensionFolder);
       return;
     }
     this.log.info(`starting ${launch.argv.join(' ')}`);
@@ -68,7 +68,19 @@ export class Session implements vscode.Disposable {
 
   async apply(change: Switch): Promise<void> {
     this.switches.remember(change);
-    await this.request('caretd/setEnabled', change);
+    const status = await this.request<Status | null>('caretd/setEnabled', change);
+    if (status) this.statusBar.show(status);
+  }
+
+  /** Tells the server which document is in front, so that it can read ahead. */
+  focus(editor: vscode.TextEditor | undefined): void {
+    if (editor === undefined || this.client?.state !== ClientState.Running) return;
+    if (vscode.languages.match(documentSelector, editor.document) === 0) return;
+    const { line, character } = editor.selection.active;
+    void this.client.sendNotification('caretd/didFocus', {
+      textDocument: { uri: editor.document.uri.toString() },
+      position: { line, character },
+    });
   }
 
   dispose(): void {
@@ -94,6 +106,7 @@ export class Session implements vscode.Disposable {
     }
     const status = await this.request<Status>('caretd/status', {});
     if (status !== undefined && client === this.client) this.statusBar.show(status);
+    this.focus(vscode.window.activeTextEditor);
   }
 
   private failed(reason: string): void {
@@ -102,12 +115,13 @@ export class Session implements vscode.Disposable {
   }
 }
 
-async function offerInstructions(problem: string): Promise<void> {
+async function offerInstructions(problem: string, extensionFolder: string): Promise<void> {
   const install = 'How to Install';
   const settings = 'Open Settings';
   const choice = await vscode.window.showErrorMessage(problem, install, settings);
   if (choice === install) {
-    await vscode.env.openExternal(vscode.Uri.parse(instructions));
+    const readme = vscode.Uri.file(path.join(extensionFolder, 'README.md'));
+    await vscode.commands.executeCommand('markdown.showPreview', readme);
   } else if (choice === settings) {
     await vscode.commands.executeCommand('workbench.action.openSettings', 'caretd.path');
   }

@@ -2,7 +2,7 @@
 // remembers them across restarts of the server and of the editor.
 import type { Memento } from 'vscode';
 
-import type { Switch } from './protocol';
+import type { Status, Switch } from './protocol';
 
 const key = 'caretd.switches';
 
@@ -14,16 +14,31 @@ function sameTarget(left: Switch, right: Switch): boolean {
   return left.scope === right.scope;
 }
 
+/** What the server says of a target, settings included; undefined while it says nothing. */
+function offOnServer(target: Switch, { completions }: Status): boolean | undefined {
+  switch (target.scope) {
+    case 'global':
+      return completions && !completions.enabled;
+    case 'comments':
+      return completions && !completions.inComments;
+    case 'language':
+      return completions?.disabledLanguages.includes(target.languageId);
+    case 'document':
+      return completions?.disabledDocuments.includes(target.uri);
+  }
+}
+
 export class Switches {
   constructor(private readonly memory: Pick<Memento, 'get' | 'update'>) {}
 
-  /** Everything that is off now; what is on needs no mention. */
+  /** Everything that was switched off; what is on needs no mention. */
   remembered(): Switch[] {
     return this.memory.get<Switch[]>(key) ?? [];
   }
 
-  isOff(target: Switch): boolean {
-    return this.remembered().some((known) => sameTarget(known, target));
+  /** Whether a target is off now; without a word from the server, as far as is remembered. */
+  isOff(target: Switch, status: Status): boolean {
+    return offOnServer(target, status) ?? this.remembered().some((known) => sameTarget(known, target));
   }
 
   remember(change: Switch): void {

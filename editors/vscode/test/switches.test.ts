@@ -3,7 +3,10 @@ import { test } from 'node:test';
 
 import type { Memento } from 'vscode';
 
+import type { Status } from '../src/protocol.ts';
 import { Switches } from '../src/switches.ts';
+
+const silent: Status = { state: 'starting' };
 
 function memory(): Pick<Memento, 'get' | 'update'> {
   const values = new Map<string, unknown>();
@@ -20,7 +23,26 @@ test('only what is off is remembered, each target once', () => {
   switches.remember({ scope: 'language', languageId: 'rust', enabled: false });
   switches.remember({ scope: 'language', languageId: 'rust', enabled: true });
   assert.deepEqual(switches.remembered(), [{ scope: 'language', languageId: 'go', enabled: false }]);
-  assert.ok(switches.isOff({ scope: 'language', languageId: 'go', enabled: true }));
-  assert.ok(!switches.isOff({ scope: 'language', languageId: 'rust', enabled: true }));
-  assert.ok(!switches.isOff({ scope: 'global', enabled: true }));
+  assert.ok(switches.isOff({ scope: 'language', languageId: 'go', enabled: true }, silent));
+  assert.ok(!switches.isOff({ scope: 'language', languageId: 'rust', enabled: true }, silent));
+  assert.ok(!switches.isOff({ scope: 'global', enabled: true }, silent));
+});
+
+test('what the server says goes before what is remembered', () => {
+  const switches = new Switches(memory());
+  switches.remember({ scope: 'language', languageId: 'go', enabled: false });
+  const status: Status = {
+    state: 'ready',
+    completions: {
+      enabled: true,
+      inComments: false,
+      disabledLanguages: ['markdown'],
+      disabledDocuments: ['file:///a.py'],
+    },
+  };
+  assert.ok(!switches.isOff({ scope: 'language', languageId: 'go', enabled: true }, status));
+  assert.ok(switches.isOff({ scope: 'language', languageId: 'markdown', enabled: true }, status));
+  assert.ok(switches.isOff({ scope: 'comments', enabled: true }, status));
+  assert.ok(switches.isOff({ scope: 'document', uri: 'file:///a.py', enabled: true }, status));
+  assert.ok(!switches.isOff({ scope: 'global', enabled: true }, status));
 });

@@ -52,6 +52,18 @@ function M.request(method, params, handler, buffer)
   end
 end
 
+--- Tells the server which buffer is in front, so that it can read ahead.
+function M.focus(buffer)
+  local client = M.get()
+  if not client or not vim.lsp.buf_is_attached(buffer, client.id) then return end
+  local params = vim.lsp.util.make_position_params(0, client.offset_encoding)
+  if is_011 then
+    client:notify('caretd/didFocus', params)
+  else
+    client.notify('caretd/didFocus', params)
+  end
+end
+
 local function attach_all()
   for _, buffer in ipairs(vim.api.nvim_list_bufs()) do
     if M.wants(buffer) then M.attach(buffer) end

@@ -18,9 +18,10 @@ M.defaults = {
     dismiss = '<C-]>',
     trigger = '<M-\\>',
   },
-  -- Sent to the server as initializationOptions: model, device, remote.
+  -- The server's own settings, by the names of its configuration file; what is not named is left
+  -- to that file. `server` is read at start: { model = { path = '/srv/models/x' } }.
   server = {},
-  -- Sent to the server as its workspace configuration: gate, maxTokens, context, ignore.
+  -- `settings` is what may change while it runs: { completion = { max_tokens = 32 } }.
   settings = {},
 }
 

@@ -78,6 +78,9 @@ local function set_autocommands()
   on('InsertEnter', vim.schedule_wrap(inline.schedule))
   on('CursorMovedI', inline.on_move)
   on({ 'InsertLeave', 'BufLeave' }, inline.on_leave)
+  on({ 'BufEnter', 'LspAttach' }, function(event)
+    if event.buf == vim.api.nvim_get_current_buf() then client.focus(event.buf) end
+  end)
   on('VimLeavePre', client.stop)
 end
 

@@ -10,11 +10,24 @@ local function send(switch)
   client.request('caretd/setEnabled', switch, function() end, vim.api.nvim_get_current_buf())
 end
 
+-- What the server says of a target, its settings included; nil while it says nothing.
+local function off_on_server(target)
+  local now = client.status.completions
+  if not now then return nil end
+  if target.scope == 'global' then return not now.enabled end
+  if target.scope == 'comments' then return not now.inComments end
+  if target.scope == 'language' then
+    return vim.list_contains(now.disabledLanguages, target.languageId)
+  end
+  return vim.list_contains(now.disabledDocuments, target.uri)
+end
+
 --- Switches a target to the other side; returns whether it is on now. The target is the
 --- parameters of caretd/setEnabled without `enabled`.
 function M.toggle(target)
   local key = table.concat({ target.scope, target.languageId or target.uri or '' }, ' ')
-  local enabled = off[key] ~= nil
+  local enabled = off_on_server(target)
+  if enabled == nil then enabled = off[key] ~= nil end
   local switch = vim.tbl_extend('force', target, { enabled = enabled })
   off[key] = not enabled and switch or nil
   send(switch)

@@ -52,6 +52,8 @@ lsp::Settings to_session_settings(const Settings& settings) {
   result.time_budget = std::chrono::milliseconds(completion.time_budget_ms);
   result.min_probability = completion.min_probability;
   result.related_code = settings.context.related_code;
+  result.ignore = settings.context.ignore;
+  result.respect_gitignore = settings.context.respect_gitignore;
   return result;
 }
 

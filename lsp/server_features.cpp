@@ -19,7 +19,8 @@ void Server::bind_documents() {
     switches_.forget_document(params.uri);
     if (const DocumentSnapshot last = documents_->close(params.uri)) completions_->did_close(last);
   });
-  binder_.notification<DocumentParams>("textDocument/didSave", [](DocumentParams) {});
+  binder_.notification<DocumentParams>(
+      "textDocument/didSave", [this](DocumentParams params) { pipeline_->did_save(params.uri); });
 }
 
 void Server::did_change(const DidChangeParams& params) {

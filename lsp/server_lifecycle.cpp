@@ -54,7 +54,7 @@ void Server::bind_lifecycle() {
 
 Json Server::capabilities() const {
   Json result = {{"positionEncoding", encoding_name(encoding_)},
-                 {"textDocumentSync", {{"openClose", true}, {"change", 2}}},
+                 {"textDocumentSync", {{"openClose", true}, {"change", 2}, {"save", true}}},
                  {"inlineCompletionProvider", true},
                  {"executeCommandProvider",
                   {{"commands", {"caretd.accepted", "caretd.setEnabled", "caretd.clearCache"}}}}};

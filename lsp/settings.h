@@ -18,7 +18,9 @@ struct Settings {
   Duration time_budget = std::chrono::seconds(2);
   /// Automatic suggestions end where their joint probability falls below this; 0: no gate.
   double min_probability = 0.0;
-  bool related_code = true;  ///< definitions and recent edits of other files in the prompt
+  bool related_code = true;         ///< definitions and recent edits of other files in the prompt
+  std::vector<std::string> ignore;  ///< gitignore patterns of files that never enter a prompt
+  bool respect_gitignore = true;    ///< the workspace's .gitignore and .caretignore count too
   /// Decode what follows a shown suggestion, and warm the cache, while nobody waits.
   bool think_ahead = true;
   int alternatives = 3;  ///< beside the first, on an invoked request

@@ -70,6 +70,7 @@ class CompletionPipeline {
   virtual void prepare(const DocumentSnapshot&, const PromptModel&) {}
   virtual void did_change(const DocumentSnapshot&) {}
   virtual void did_close(const DocumentSnapshot&) {}
+  virtual void did_save(const std::string& /*uri*/) {}
   /// URIs of the workspace's folders, once they are known.
   virtual void set_workspace(const std::vector<std::string>&) {}
 };

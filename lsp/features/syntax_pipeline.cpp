@@ -4,6 +4,7 @@
 #include <array>
 #include <utility>
 
+#include "lsp/context/secrets.h"
 #include "lsp/documents/uri.h"
 #include "lsp/postprocess/finish.h"
 #include "lsp/postprocess/syntax_stop_rule.h"
@@ -64,6 +65,19 @@ std::function<std::optional<FinishedText>(std::string)> finisher(
   };
 }
 
+// As a .gitignore in the workspace's root would: also by the folders that the file is in.
+bool matches_any(const std::vector<std::string>& patterns, std::string_view path) {
+  if (patterns.empty()) return false;
+  std::string text;
+  for (const std::string& pattern : patterns) text += pattern + "\n";
+  const IgnoreFile rules(text);
+  for (std::size_t slash = path.find('/'); slash != std::string_view::npos;
+       slash = path.find('/', slash + 1)) {
+    if (rules.judge(path.substr(0, slash), true) == IgnoreFile::Verdict::ignored) return true;
+  }
+  return rules.judge(path, false) == IgnoreFile::Verdict::ignored;
+}
+
 CompletionPlan refused(std::string why) {
   CompletionPlan plan;
   plan.refusal = std::move(why);
@@ -76,9 +90,7 @@ SyntaxPipeline::SyntaxPipeline(std::shared_ptr<const DocumentStore> documents, c
                                IgnoreRules::ReadFile read)
     : documents_(std::move(documents)),
       read_(std::move(read)),
-      trees_(*documents_, clock),
-      outside_(std::make_shared<IgnoreRules>(
-          std::string(), [](const std::string&) { return std::optional<std::string>(); })) {}
+      trees_(*documents_, clock) {}
 
 void SyntaxPipeline::set_workspace(const std::vector<std::string>& folders) {
   std::vector<Folder> known;
@@ -104,10 +116,12 @@ std::optional<SyntaxPipeline::Folder> SyntaxPipeline::folder_of(const std::strin
 }
 
 // A document without a path (an unsaved buffer) is judged by its URI, as a name of no folder.
-bool SyntaxPipeline::ignored(const Document& document) const {
+bool SyntaxPipeline::ignored(const Document& document, const Settings& settings) const {
   const std::string path = path_of_uri(document.uri).value_or(document.uri);
+  if (is_secret_file(path)) return true;
+  if (matches_any(settings.ignore, relative_path(document))) return true;
   const auto folder = folder_of(path);
-  return folder ? folder->rules->ignores(path) : outside_->ignores(path);
+  return settings.respect_gitignore && folder && folder->rules->ignores(path);
 }
 
 std::string SyntaxPipeline::relative_path(const Document& document) const {
@@ -135,7 +149,7 @@ std::vector<RelatedPiece> SyntaxPipeline::related(const PlanRequest& request,
   const Document& own = *request.query.document;
   std::vector<OpenFile> files;
   for (const DocumentSnapshot& document : documents_->all()) {
-    if (document->id != own.id && ignored(*document)) continue;
+    if (document->id != own.id && ignored(*document, request.settings)) continue;
     files.push_back({document, relative_path(*document),
                      trees_.knows(document->id) ? trees_.tree_of(document) : nullptr});
   }
@@ -174,7 +188,7 @@ AnchoredPrompt SyntaxPipeline::anchored(const PlanRequest& request, const Comple
 CompletionPlan SyntaxPipeline::plan(const PlanRequest& request) {
   const PromptQuery& query = request.query;
   const Document& document = *query.document;
-  if (ignored(document)) return refused("ignored");
+  if (ignored(document, request.settings)) return refused("ignored");
   const Language& language = find_language(document.language_id, document.uri);
   const SyntaxTreePtr tree = trees_.tree_of(query.document);
   if (!request.settings.in_comments && is_in_comment(query, tree.get(), language)) {
@@ -196,21 +210,25 @@ CompletionPlan SyntaxPipeline::plan(const PlanRequest& request) {
     keep_context(document.id, std::move(prompt.context));
   } else if (request.purpose != PlanPurpose::continuation) {
     plan.commit = [self = shared_from_this(), id = document.id,
-                   context = std::move(prompt.context)] {
-      self->keep_context(id, context);
-    };
+                   context = std::move(prompt.context)] { self->keep_context(id, context); };
   }
   return plan;
 }
 
 void SyntaxPipeline::prepare(const DocumentSnapshot& document, const PromptModel& model) {
-  if (ignored(*document)) return;
   (void)trees_.tree_of(document);
   if (model.tokenizer) (void)tokens_.buffer_of(document, model.tokenizer);
 }
 
 void SyntaxPipeline::did_change(const DocumentSnapshot& document) {
   edits_.note(*document);
+}
+
+// An editor that saves an ignore file means it from now on.
+void SyntaxPipeline::did_save(const std::string& uri) {
+  if (!uri.ends_with("ignore")) return;
+  const std::lock_guard lock(mutex_);
+  for (const Folder& folder : folders_) folder.rules->forget();
 }
 
 void SyntaxPipeline::did_close(const DocumentSnapshot& document) {

@@ -31,6 +31,7 @@ class SyntaxPipeline final : public CompletionPipeline,
   void prepare(const DocumentSnapshot& document, const PromptModel& model) override;
   void did_change(const DocumentSnapshot& document) override;
   void did_close(const DocumentSnapshot& document) override;
+  void did_save(const std::string& uri) override;
   void set_workspace(const std::vector<std::string>& folders) override;
 
  private:
@@ -40,7 +41,7 @@ class SyntaxPipeline final : public CompletionPipeline,
   };
 
   [[nodiscard]] std::optional<Folder> folder_of(const std::string& path) const;
-  [[nodiscard]] bool ignored(const Document& document) const;
+  [[nodiscard]] bool ignored(const Document& document, const Settings& settings) const;
   [[nodiscard]] std::string relative_path(const Document& document) const;
   [[nodiscard]] std::optional<AnchoredContext> context_of(std::uint64_t document) const;
   void keep_context(std::uint64_t document, AnchoredContext context);
@@ -61,7 +62,6 @@ class SyntaxPipeline final : public CompletionPipeline,
 
   mutable std::mutex mutex_;  // below
   std::vector<Folder> folders_;
-  std::shared_ptr<IgnoreRules> outside_;  ///< for documents of no folder
   std::map<std::uint64_t, AnchoredContext> contexts_;
 };
 

@@ -88,8 +88,10 @@ lsp::SessionServices SessionClient::services() {
               -> std::shared_ptr<lsp::CompletionPipeline> {
             if (!syntax) return std::make_shared<lsp::PlainPipeline>();
             return std::make_shared<lsp::SyntaxPipeline>(
-                std::move(documents), clock,
-                [](const std::string&) { return std::optional<std::string>(); });
+                std::move(documents), clock, [](const std::string& path) {
+                  return path == "/project/.gitignore" ? std::optional<std::string>("out/\n")
+                                                       : std::nullopt;
+                });
           },
           [resolved = resolved_, engine = engine_](const lsp::ClientSettings& client) {
             resolved->client = client;
@@ -108,7 +110,7 @@ void SessionClient::send(const Json& message) {
 Json SessionClient::start(Json capabilities, Json initialization_options) {
   const Json answer =
       request("initialize", {{"processId", nullptr},
-                             {"rootUri", nullptr},
+                             {"rootUri", "file:///project"},
                              {"capabilities", std::move(capabilities)},
                              {"initializationOptions", std::move(initialization_options)}});
   notify("initialized", Json::object());

@@ -65,6 +65,34 @@ TEST_CASE("a secret file is never sent to the model") {
   CHECK(client.engine().requests().empty());
 }
 
+TEST_CASE("files that rules ignore are neither completed nor used as context") {
+  SessionOptions options{.script = always("x"), .syntax = true};
+  options.settings.ignore = {"*.gen.py", "vendor"};
+  SessionClient client(options);
+  client.start();
+  for (const std::string path : {"a.gen.py", "vendor/deep/b.py", "out/c.py"}) {
+    const std::string uri = "file:///project/" + path;
+    client.open(uri, "def helper(secret_argument):\n    return 1\n");
+    CHECK(refusal(client, uri, 1, 12) == "ignored");
+  }
+  CHECK(client.engine().requests().empty());
+  client.open(kUri, "x = helper()\ny = \n");
+  client.complete(kUri, 1, 4);
+  CHECK(prompt_of(client.engine().requests().at(0)).find("secret_argument") == std::string::npos);
+}
+
+TEST_CASE("definitions from open files stand in front of the prompt") {
+  SessionClient client({.script = always("x"), .syntax = true});
+  client.start();
+  const std::string other = "file:///project/helpers.py";
+  client.open(other, "def helper(special_argument):\n    return 1\n");
+  client.complete(other, 1, 12);  // it has been parsed for certain when this is answered
+  client.open(kUri, "x = helper()\ny = \n");
+  client.complete(kUri, 1, 4);
+  const std::string prompt = prompt_of(client.engine().requests().at(1));
+  CHECK(prompt.find("# helpers.py\ndef helper(special_argument)") != std::string::npos);
+}
+
 TEST_CASE("nothing is suggested by itself in the middle of a word") {
   SessionClient client({.script = always("x"), .syntax = true});
   client.start();

@@ -14,6 +14,11 @@ constexpr int kControlTokens = 4;
 // Kept free for what is typed between two anchors.
 constexpr int kTypedReserve = 64;
 
+// Of a line of megabytes only the end is looked at.
+constexpr std::size_t kTypedBytesLookedAt = std::size_t{16} << 10;
+
+bool is_continuation(char c) { return (static_cast<unsigned char>(c) & 0xC0) == 0x80; }
+
 // Tokens of the hole's line in front of the hole, or as many as half of the budget.
 int typed_tokens(const AnchoredInput& input) {
   const PromptQuery& query = *input.query;
@@ -102,6 +107,8 @@ class Assembler {
 
   void typed(std::size_t begin) {
     const PromptQuery& query = *input_.query;
+    begin = std::max(begin, query.before - std::min(query.before, kTypedBytesLookedAt));
+    while (begin < query.before && is_continuation(query.document->text.view()[begin])) ++begin;
     std::string text = input_.tokens->text(begin, query.before);
     if (!query.pending.empty()) text += redact(query.pending);
     HealedText healed{text, {}};
@@ -130,9 +137,7 @@ class Assembler {
       bytes = tokenizer->decode(std::span(ids).last(static_cast<std::size_t>(allowed))).size();
     }
     std::size_t begin = typed.size() - std::min(bytes, typed.size());
-    while (begin < typed.size() && (static_cast<unsigned char>(typed[begin]) & 0xC0) == 0x80) {
-      ++begin;
-    }
+    while (begin < typed.size() && is_continuation(typed[begin])) ++begin;
     return typed.substr(begin);
   }
 

@@ -48,6 +48,16 @@ std::size_t excerpt_begin(const PromptQuery& query, const SyntaxTree* tree) {
   return text.line_start(first);
 }
 
+// The hole may be in a line of megabytes (minified code).
+void cut_long_line(std::string& before) {
+  if (before.size() <= 2 * kExcerptBytes) return;
+  std::size_t begin = before.size() - kExcerptBytes;
+  while (begin < before.size() && (static_cast<unsigned char>(before[begin]) & 0xC0) == 0x80) {
+    ++begin;
+  }
+  before.erase(0, begin);
+}
+
 // A stack of open brackets; closers that match nothing are passed over.
 void track(std::string& open, char bracket, TokenClass cls) {
   if (cls == TokenClass::opener) open.push_back(bracket);
@@ -358,6 +368,7 @@ CompletionSite describe_site(const PromptQuery& query, const Language& language,
   site.language = &language;
   const std::size_t begin = excerpt_begin(query, tree);
   site.before = query.document->text.view().substr(begin, query.before - begin);
+  cut_long_line(site.before);
   site.before += query.pending;
   describe_lines(site, query);
 

@@ -9,6 +9,12 @@ namespace {
 
 // Where no tokenizer is at hand: code has some three bytes a token.
 constexpr int kBytesPerToken = 3;
+// A part of a long line is searched for secrets with so many bytes on either side.
+constexpr std::size_t kSecretMargin = 512;
+
+int estimate(std::size_t bytes) {
+  return static_cast<int>((bytes + kBytesPerToken - 1) / kBytesPerToken);
+}
 
 std::string_view without_terminator(std::string_view line) {
   while (!line.empty() && (line.back() == '\n' || line.back() == '\r')) line.remove_suffix(1);
@@ -39,6 +45,12 @@ std::string_view TokenBuffer::line_text(std::size_t line) const {
 TokenBuffer::LinePtr TokenBuffer::encode(std::string_view line, RedactionState state) const {
   auto encoded = std::make_shared<Line>();
   encoded->before = state;
+  if (line.size() > kLongLine) {
+    encoded->is_long = true;
+    encoded->after = state;
+    encoded->tokens = estimate(line.size());
+    return encoded;
+  }
   encoded->secrets = find_secrets(without_terminator(line), state);
   encoded->after = state;
   std::string kept;
@@ -86,11 +98,26 @@ void TokenBuffer::fill(const TokenBuffer* before) {
   }
 }
 
+std::vector<SecretSpan> TokenBuffer::secrets_in(std::size_t line, std::size_t begin,
+                                                std::size_t end) const {
+  if (!lines_[line]->is_long) return lines_[line]->secrets;
+  const std::string_view text = without_terminator(line_text(line));
+  const std::size_t from = begin - std::min(begin, kSecretMargin);
+  if (from >= text.size()) return {};
+  RedactionState state = lines_[line]->before;
+  std::vector<SecretSpan> found = find_secrets(text.substr(from, end + kSecretMargin - from), state);
+  for (SecretSpan& span : found) {
+    span.begin += from;
+    span.end += from;
+  }
+  return found;
+}
+
 std::string TokenBuffer::redacted_part(std::size_t line, std::size_t begin, std::size_t end) const {
   const std::string_view text = line_text(line);
   std::string result;
   std::size_t at = begin;
-  for (const SecretSpan& secret : lines_[line]->secrets) {
+  for (const SecretSpan& secret : secrets_in(line, begin, end)) {
     if (secret.end <= begin || secret.begin >= end) continue;
     if (secret.begin > at) result += text.substr(at, secret.begin - at);
     result += kRedacted;
@@ -124,7 +151,7 @@ std::vector<engine::TokenId> TokenBuffer::ids(std::size_t begin, std::size_t end
     const std::size_t line_begin = text.line_start(line);
     const std::size_t line_end = line_begin + line_text(line).size();
     const std::size_t part_end = std::min(end, line_end);
-    if (begin == line_begin && part_end == line_end) {
+    if (begin == line_begin && part_end == line_end && !lines_[line]->is_long) {
       result.insert(result.end(), lines_[line]->ids.begin(), lines_[line]->ids.end());
     } else {
       const std::vector<engine::TokenId> part =
@@ -146,6 +173,11 @@ int TokenBuffer::count(std::size_t begin, std::size_t end) const {
     const std::size_t line_end = line_begin + line_text(line).size();
     const std::size_t part_end = std::min(end, line_end);
     const bool whole = begin == line_begin && part_end == line_end;
+    if (!whole && part_end - begin > kLongLine) {
+      total += estimate(part_end - begin);
+      begin = part_end;
+      continue;
+    }
     total += whole ? tokens(line)
                    : count(redacted_part(line, begin - line_begin, part_end - line_begin));
     begin = part_end;
@@ -155,7 +187,7 @@ int TokenBuffer::count(std::size_t begin, std::size_t end) const {
 
 int TokenBuffer::count(std::string_view text) const {
   if (tokenizer_) return static_cast<int>(tokenizer_->encode(text).size());
-  return static_cast<int>((text.size() + kBytesPerToken - 1) / kBytesPerToken);
+  return estimate(text.size());
 }
 
 bool TokenBuffer::touches_secret(std::size_t begin, std::size_t end) const {
@@ -163,7 +195,8 @@ bool TokenBuffer::touches_secret(std::size_t begin, std::size_t end) const {
   for (std::size_t line = text.line_of(begin); line < line_count() && text.line_start(line) <= end;
        ++line) {
     const std::size_t offset = text.line_start(line);
-    for (const SecretSpan& secret : lines_[line]->secrets) {
+    const std::size_t from = begin - std::min(begin, offset);
+    for (const SecretSpan& secret : secrets_in(line, from, end - offset)) {
       if (offset + secret.begin <= end && offset + secret.end >= begin) return true;
     }
   }

@@ -19,7 +19,8 @@ namespace caretd::lsp {
 
 /// The tokens of one revision. Lines are those of Text, each with its terminator. Secrets are cut
 /// (lsp/context/secrets.h) before anything is encoded. Immutable and cheap to copy from: revisions
-/// share the lines that are equal.
+/// share the lines that are equal. Lines beyond 16 KiB (minified code) are not encoded until a part
+/// of them is asked for.
 class TokenBuffer {
  public:
   /// Encodes `document`, reusing what `before` (may be null) has of it. Without a tokenizer (an
@@ -62,12 +63,17 @@ class TokenBuffer {
     RedactionState before;
     RedactionState after;
     int tokens = 0;
+    /// Longer than kLongLine: neither encoded nor searched as a whole, `tokens` is an estimate.
+    bool is_long = false;
   };
+  static constexpr std::size_t kLongLine = std::size_t{16} << 10;
   using LinePtr = std::shared_ptr<const Line>;
 
   [[nodiscard]] std::string_view line_text(std::size_t line) const;
   [[nodiscard]] LinePtr encode(std::string_view line, RedactionState state) const;
   void fill(const TokenBuffer* before);
+  [[nodiscard]] std::vector<SecretSpan> secrets_in(std::size_t line, std::size_t begin,
+                                                   std::size_t end) const;
   [[nodiscard]] std::string redacted_part(std::size_t line, std::size_t begin,
                                           std::size_t end) const;
 

@@ -18,8 +18,11 @@ std::size_t without_trailing_space(std::string_view text) {
 }
 
 // Tokens after which a statement cannot be over.
-bool continues(std::string_view last, const Language& language) {
+bool continues(std::string_view last, const CompletionSite& site) {
+  const Language& language = *site.language;
   if (last == "\\") return true;
+  // In a list, a comma ends an entry.
+  if (last == "," && site.open_above > 0) return false;
   if (language.blocks != BlockStyle::brackets) return false;
   static constexpr std::string_view kOperators[] = {
       "=",  "+",  "-", "*", "/",  "%",  "&&", "||", "??", "=>", "->", ".",  ",",
@@ -180,7 +183,7 @@ class SyntaxStopRule::Walk {
     blank_lines_ = 0;
     if (ended_) return Stop{line.end, "block"};
     if (lines_ >= limits_.lines) return Stop{line.end, "lines"};
-    if (inside_brackets() || continues(line.last, *site_.language)) return std::nullopt;
+    if (inside_brackets() || continues(line.last, site_)) return std::nullopt;
     if (site_.extent == Extent::block) return std::nullopt;
     if (block_indent_ < 0 && opens_block(*site_.language, line.first, line.last)) {
       const std::string_view first = text_.substr(site_.line_begin, line.end - site_.line_begin);

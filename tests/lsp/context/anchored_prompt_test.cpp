@@ -339,6 +339,26 @@ TEST_CASE("any place, edit and budget gives a prompt within the budget") {
   }
 }
 
+TEST_CASE("a line of megabytes costs no more than its end") {
+  std::string line = "var a=[";
+  while (line.size() < 3'000'000) line += "{b:1,c:'x'},";
+  const std::string secret = "password:\"s3cr!tPw9\",";
+  Editor editor("javascript", line + secret + "^" + line);
+  editor.with_tree = false;
+  const caretd::test::CpuClock clock;
+  editor.ask();
+  const TimePoint begin = clock.now();
+  for (int i = 0; i < 5; ++i) {
+    editor.type("y");
+    const AnchoredPrompt prompt = editor.ask();
+    CHECK(tokens_of(prompt) <= editor.budget.tokens);
+    CHECK(written(prompt).find("s3cr") == std::string::npos);
+    CHECK(written(prompt).find("REDACTED") != std::string::npos);
+  }
+  // Encoding the line alone would take a second each time.
+  CHECK(clock.now() - begin < std::chrono::seconds(2));
+}
+
 TEST_CASE("the path header is a comment of the language") {
   CHECK(path_header(find_language("python"), "a/b.py") == "# a/b.py\n");
   CHECK(path_header(find_language("css"), "a.css") == "/* a.css */\n");

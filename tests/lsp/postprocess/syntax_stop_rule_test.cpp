@@ -63,6 +63,13 @@ TEST_CASE("a statement ends the completion") {
         Stopped{"upon a time", "statement"});
 }
 
+TEST_CASE("an entry of a list is a statement of its own") {
+  CHECK(completed("javascript", "const a = {\n  b: 1,\n  ^\n};\n", "c: [\n    2,\n  ],\n  d: 3,\n") ==
+        Stopped{"c: [\n    2,\n  ],", "statement"});
+  CHECK(completed("javascript", "let a = 1^\n", ",\n  b = 2;\nc();\n") ==
+        Stopped{",\n  b = 2;", "statement"});
+}
+
 TEST_CASE("a block that the completion opened is completed with it") {
   CHECK(completed("python", "def g():\n    pass\n^\n",
                   "def f(a):\n    b = a\n\n    return b\n\nx = 1\n") ==

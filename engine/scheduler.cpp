@@ -39,8 +39,7 @@ Scheduler::Scheduler(Runner& runner, std::shared_ptr<const Tokenizer> tokenizer,
       options_(options),
       clock_(clock),
       cache_(runner),
-      planner_(options, runner),
-      waiting_(options.max_queued) {}
+      planner_(options, runner) {}
 
 Scheduler::~Scheduler() {
   assert(idle());
@@ -55,9 +54,12 @@ void Scheduler::submit(Submission submission, std::vector<TokenId> prompt) {
   const TimePoint now = clock_.now();
   if (const auto ending = reason_to_refuse(prompt)) return refuse(submission, *ending, now);
   if (submission.request.priority == Priority::keystroke) planner_.keystroke_arrived(now);
-  std::unique_ptr<Sequence> refused = waiting_.push(std::make_unique<Sequence>(
-      next_id_++, std::move(submission.request), std::move(prompt), std::move(submission.sink),
-      tokenizer_, context_tokens_, submission.submitted));
+  auto sequence = std::make_unique<Sequence>(next_id_++, std::move(submission.request),
+                                             std::move(prompt), std::move(submission.sink),
+                                             tokenizer_, context_tokens_, submission.submitted);
+  // Those that the next step admits do not count as waiting.
+  const int slots = std::max(0, options_.max_running - static_cast<int>(running_.size()));
+  const auto refused = waiting_.push(std::move(sequence), options_.max_queued + slots);
   if (refused == nullptr) return;
   conclude(*refused, failure(ErrorKind::unavailable,
                              "The engine is busy: " + std::to_string(options_.max_queued) +
@@ -109,7 +111,9 @@ Result<bool> Scheduler::step() {
   auto computed = compute(batch_);
   remove_ended();
   ++totals_.steps;
-  totals_.longest_step = std::max(totals_.longest_step, clock_.now() - now);
+  const Duration took = clock_.now() - now;
+  totals_.longest_step = std::max(totals_.longest_step, took);
+  planner_.step_took(took);
   if (!computed) return pass_on(std::move(computed));
   return true;
 }
@@ -183,14 +187,17 @@ void Scheduler::remove_ended() {
 // ---- admission ------------------------------------------------------------------------------
 
 Result<void> Scheduler::admit() {
-  while (Sequence* const next = waiting_.next(shares_)) {
+  while (waiting_.size() > 0) {
     const bool has_slot = std::cmp_less(running_.size(), options_.max_running);
+    Sequence* const other = least_important();
+    if (!has_slot && !waiting_.has_more_urgent(other->request().priority)) break;
+    Sequence* const next = waiting_.next(shares_);
+    if (next == nullptr) break;
     if (has_slot && find_leader(*next, running_, cache_)) continue;
     if (has_slot && has_room(*next)) {
       if (auto started = start(waiting_.take(*next)); !started) return started;
       continue;
     }
-    Sequence* const other = least_important();
     if (other == nullptr || other->request().priority <= next->request().priority) break;
     suspend(*other);
   }

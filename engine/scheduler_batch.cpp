@@ -11,11 +11,8 @@ using std::chrono::milliseconds;
 /// Somebody who has not typed for so long will not notice one longer step.
 constexpr Duration kEditorIdleAfter = milliseconds(3000);
 
-/// How long a class that is not the most urgent one waits for a step that takes it along. What it
-/// costs the urgent ones is one longer step in so much time.
-Duration patience(Priority priority) {
-  return priority == Priority::background ? milliseconds(200) : milliseconds(50);
-}
+constexpr Duration kShortestWait = milliseconds(10);
+constexpr Duration kLongestWait = milliseconds(50);
 
 }  // namespace
 
@@ -44,6 +41,13 @@ std::span<const BatchEntry> BatchPlanner::plan(const Sequences& running, FairSha
   }
   note_classes_served(now);
   return entries_;
+}
+
+/// How long a class that is not the most urgent one waits for a step that takes it along. A
+/// completion of some ten steps is then delayed by one longer step at most.
+Duration BatchPlanner::patience(Priority priority) const {
+  const auto chat = std::clamp<Duration>(12 * typical_step_, kShortestWait, kLongestWait);
+  return priority == Priority::background ? 4 * chat : chat;
 }
 
 void BatchPlanner::note_classes_served(TimePoint now) {

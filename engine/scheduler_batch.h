@@ -33,6 +33,7 @@ class BatchPlanner {
 
   /// An editor is active: a keystroke request has arrived.
   void keystroke_arrived(TimePoint now) { last_keystroke_ = now; }
+  void step_took(Duration duration) { typical_step_ += (duration - typical_step_) / 8; }
 
   /// `running` have pending tokens. The result is valid until the next call.
   [[nodiscard]] std::span<const BatchEntry> plan(const Sequences& running, FairShares& shares,
@@ -45,6 +46,7 @@ class BatchPlanner {
   };
 
   void rank(const Sequences& running, FairShares& shares, Priority urgent, TimePoint now);
+  [[nodiscard]] Duration patience(Priority priority) const;
   [[nodiscard]] int room_for(const Sequence& sequence, Priority urgent) const;
   void add(Sequence& sequence, int room);
   void note_classes_served(TimePoint now);
@@ -52,6 +54,7 @@ class BatchPlanner {
   const LocalEngineOptions options_;
   const Runner& runner_;
   std::optional<TimePoint> last_keystroke_;
+  Duration typical_step_ = std::chrono::milliseconds(4);
   std::array<TimePoint, 3> last_served_{};  ///< by Priority: the latest step it was part of
 
   // Reused from step to step.

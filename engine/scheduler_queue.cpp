@@ -28,9 +28,9 @@ bool gives_way_before(const std::unique_ptr<Sequence>& a, const std::unique_ptr<
 
 }  // namespace
 
-std::unique_ptr<Sequence> WaitingQueue::push(std::unique_ptr<Sequence> sequence) {
+std::unique_ptr<Sequence> WaitingQueue::push(std::unique_ptr<Sequence> sequence, int capacity) {
   sequences_.push_back(std::move(sequence));
-  if (size() <= capacity_) return nullptr;
+  if (size() <= capacity) return nullptr;
   const auto refused = std::ranges::min_element(sequences_, gives_way_before);
   return take(**refused);
 }
@@ -49,6 +49,12 @@ Sequence* WaitingQueue::next(FairShares& shares) const {
     if (best == nullptr || key(*sequence) < key(*best)) best = sequence.get();
   }
   return best;
+}
+
+bool WaitingQueue::has_more_urgent(Priority priority) const {
+  return std::ranges::any_of(sequences_, [priority](const auto& sequence) {
+    return sequence->request().priority < priority;
+  });
 }
 
 std::unique_ptr<Sequence> WaitingQueue::take(const Sequence& sequence) {

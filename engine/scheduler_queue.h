@@ -34,12 +34,10 @@ class FairShares {
 
 class WaitingQueue {
  public:
-  explicit WaitingQueue(int capacity) : capacity_(capacity) {}
-
-  /// Takes a new request in. Where the queue is full, a request of a less urgent class gives way,
-  /// the newest first. Returns what was refused, the new request itself or another; null if
-  /// nothing was.
-  [[nodiscard]] std::unique_ptr<Sequence> push(std::unique_ptr<Sequence> sequence);
+  /// Takes a new request in. Where more than `capacity` wait then, a request of the least urgent
+  /// class gives way, the newest first. Returns what was refused, the new request itself or
+  /// another; null if nothing was.
+  [[nodiscard]] std::unique_ptr<Sequence> push(std::unique_ptr<Sequence> sequence, int capacity);
 
   /// Takes back a sequence that was running; the bound does not apply.
   void put_back(std::unique_ptr<Sequence> sequence);
@@ -48,6 +46,9 @@ class WaitingQueue {
   /// arrive. Leaves out those that wait for a leader. Null if there is none.
   [[nodiscard]] Sequence* next(FairShares& shares) const;
 
+  /// True if somebody waits who is more urgent than `priority`.
+  [[nodiscard]] bool has_more_urgent(Priority priority) const;
+
   [[nodiscard]] std::unique_ptr<Sequence> take(const Sequence& sequence);
 
   [[nodiscard]] Sequences& sequences() { return sequences_; }
@@ -55,7 +56,6 @@ class WaitingQueue {
   [[nodiscard]] int size() const { return static_cast<int>(sequences_.size()); }
 
  private:
-  const int capacity_;
   Sequences sequences_;
 };
 

@@ -17,7 +17,9 @@ constexpr int kTypedReserve = 64;
 // Of a line of megabytes only the end is looked at.
 constexpr std::size_t kTypedBytesLookedAt = std::size_t{16} << 10;
 
-bool is_continuation(char c) { return (static_cast<unsigned char>(c) & 0xC0) == 0x80; }
+bool is_continuation(char c) {
+  return (static_cast<unsigned char>(c) & 0xC0) == 0x80;
+}
 
 // Tokens of the hole's line in front of the hole, or as many as half of the budget.
 int typed_tokens(const AnchoredInput& input) {

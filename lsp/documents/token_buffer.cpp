@@ -105,7 +105,8 @@ std::vector<SecretSpan> TokenBuffer::secrets_in(std::size_t line, std::size_t be
   const std::size_t from = begin - std::min(begin, kSecretMargin);
   if (from >= text.size()) return {};
   RedactionState state = lines_[line]->before;
-  std::vector<SecretSpan> found = find_secrets(text.substr(from, end + kSecretMargin - from), state);
+  std::vector<SecretSpan> found =
+      find_secrets(text.substr(from, end + kSecretMargin - from), state);
   for (SecretSpan& span : found) {
     span.begin += from;
     span.end += from;

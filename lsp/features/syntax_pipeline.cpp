@@ -88,9 +88,7 @@ CompletionPlan refused(std::string why) {
 
 SyntaxPipeline::SyntaxPipeline(std::shared_ptr<const DocumentStore> documents, const Clock& clock,
                                IgnoreRules::ReadFile read)
-    : documents_(std::move(documents)),
-      read_(std::move(read)),
-      trees_(*documents_, clock) {}
+    : documents_(std::move(documents)), read_(std::move(read)), trees_(*documents_, clock) {}
 
 void SyntaxPipeline::set_workspace(const std::vector<std::string>& folders) {
   std::vector<Folder> known;

@@ -64,8 +64,8 @@ TEST_CASE("a statement ends the completion") {
 }
 
 TEST_CASE("an entry of a list is a statement of its own") {
-  CHECK(completed("javascript", "const a = {\n  b: 1,\n  ^\n};\n", "c: [\n    2,\n  ],\n  d: 3,\n") ==
-        Stopped{"c: [\n    2,\n  ],", "statement"});
+  CHECK(completed("javascript", "const a = {\n  b: 1,\n  ^\n};\n",
+                  "c: [\n    2,\n  ],\n  d: 3,\n") == Stopped{"c: [\n    2,\n  ],", "statement"});
   CHECK(completed("javascript", "let a = 1^\n", ",\n  b = 2;\nc();\n") ==
         Stopped{",\n  b = 2;", "statement"});
 }

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cstring>
 
-#include "kernels/cuda/flash.h"
 #include "kernels/cuda/pack.h"
 #include "kernels/cuda/prefill.h"
 
@@ -42,8 +41,10 @@ Result<PrefillRunner> PrefillRunner::create(const DeviceModel& model, std::byte*
   runner.format_ = model.format;
   runner.stream_ = stream;
   runner.supported_ = gpu::flash_supports(model.dims.nope, model.dims.rope, model.dims.v);
-  auto done = gpu::check(gpu::prepare_gemm(), "preparing prefill");
-  if (done && runner.supported_) done = gpu::check(gpu::prepare_flash(), "preparing prefill");
+  auto done = gpu::check(gpu::prepare_gemm(runner.gemm_), "preparing prefill");
+  if (done && runner.supported_) {
+    done = gpu::check(gpu::prepare_flash(runner.gemm_), "preparing prefill");
+  }
   if (!done) return pass_on(std::move(done));
   return runner;
 }
@@ -56,7 +57,7 @@ Result<void> PrefillRunner::reserve(int tokens, int positions) {
   const std::size_t choices = t * size(d.topk);
   const int always = std::max(d.dense_width, d.shared_width);
   std::size_t wide = 0;
-  if (format_ == Format::fp8) {
+  if (must_widen()) {
     const int q_rows = d.q_rank > 0 ? d.q_rank : d.q_width();
     wide =
         std::max({size(q_rows + d.kv_width()) * size(d.hidden), size(d.q_width()) * size(d.q_rank),
@@ -80,9 +81,9 @@ Result<void> PrefillRunner::reserve(int tokens, int positions) {
       {&attention_, t * size(d.heads * d.v) * 2},
       {&ffn_, t * size(always) * 2},
       {&expert_ffn_, choices * size(d.expert_width) * 2},
-      {&expert_out_, choices * size(d.hidden) * 2},
-      {&routing_, t * (gpu::kRouterParts * size(d.experts) * 8 + gpu::kMaxTopK * 8) + choices * 8 +
-                      size(d.experts + 2) * 8},
+      {&expert_rows_, choices * size(d.hidden) * 2},
+      {&routing_, t * (gpu::kRouterParts * size(d.experts) * 8 + gpu::kMaxTopK * 8) + choices * 4 +
+                      size(d.experts + 1) * 4},
       {&wide_, wide},
   };
   for (const auto& need : needs) {
@@ -111,16 +112,19 @@ Result<void> PrefillRunner::upload(const TokenRun& run) {
                     "sending a prompt");
 }
 
-const std::byte* PrefillRunner::widened(const std::byte* weights, int rows, int cols) {
-  if (format_ == Format::bf16) return weights;
-  const cudaError_t error = gpu::widen_packed(weights, wide_.bytes(), rows, cols, stream_);
-  if (widen_error_ == cudaSuccess) widen_error_ = error;
-  return wide_.bytes();
-}
-
-cudaError_t PrefillRunner::multiply(const GemmParams& gemm) {
-  if (widen_error_ != cudaSuccess) return widen_error_;
-  return gpu::launch_gemm(gemm, stream_);
+/// Queues the product with weights of the stream format, whose other parameters are set.
+cudaError_t PrefillRunner::multiply_streamed(GemmParams gemm, const std::byte* weights) {
+  gemm.weights = weights;
+  gemm.format = format_;
+  if (must_widen()) {
+    const int matrices = std::max(gemm.groups, 1);
+    const cudaError_t error =
+        gpu::widen_packed(weights, wide_.bytes(), matrices * gemm.n, gemm.k, stream_);
+    if (error != cudaSuccess) return error;
+    gemm.weights = wide_.bytes();
+    gemm.format = Format::bf16;
+  }
+  return gpu::launch_gemm(gemm_, gemm, stream_);
 }
 
 Result<void> PrefillRunner::queue(const TokenRun& run) {
@@ -135,7 +139,6 @@ Result<void> PrefillRunner::queue(const TokenRun& run) {
   params_.buffers.topk_expert = reinterpret_cast<int*>(at);
   at += static_cast<std::size_t>(tokens) * gpu::kMaxTopK * 4;
   params_.buffers.topk_weight = reinterpret_cast<float*>(at);
-  widen_error_ = cudaSuccess;
   Launches launch;
   launch(gpu::embed_tokens(params_.batch.token, params_.weights.embedding, tokens, d.hidden,
                            x_.as<float>(), stream_));
@@ -157,7 +160,7 @@ cudaError_t PrefillRunner::attention(int layer, int tokens, int position) {
   auto* normed = normed_.as<__nv_bfloat16>();
   Launches launch;
   launch(gpu::norm_rows(x_.as<float>(), w.attention_norm + l * d.hidden, tokens, d.hidden,
-                        d.norm_epsilon, normed, stream_));
+                        d.norm_epsilon, normed, {}, stream_));
   GemmParams first;
   first.x = normed;
   first.x_pitch = d.hidden;
@@ -168,9 +171,8 @@ cudaError_t PrefillRunner::attention(int layer, int tokens, int position) {
   first.split = q_rows;
   first.out_bf16 = d.q_rank > 0 ? low_.as<__nv_bfloat16>() : q_.as<__nv_bfloat16>();
   first.out_f32 = kv_.as<float>();
-  first.weights = widened(w.first + l * PackedShape{format_, first_rows, d.hidden}.bytes(),
-                          first_rows, d.hidden);
-  launch(multiply(first));
+  launch(
+      multiply_streamed(first, w.first + l * PackedShape{format_, first_rows, d.hidden}.bytes()));
   if (d.q_rank > 0) {
     launch(gpu::norm_rows(low_.as<__nv_bfloat16>(), w.q_norm + l * d.q_rank, tokens, d.q_rank,
                           d.norm_epsilon, normed, stream_));
@@ -181,9 +183,8 @@ cudaError_t PrefillRunner::attention(int layer, int tokens, int position) {
     second.n = d.q_width();
     second.k = d.q_rank;
     second.out_bf16 = q_.as<__nv_bfloat16>();
-    second.weights = widened(w.q_b + l * PackedShape{format_, d.q_width(), d.q_rank}.bytes(),
-                             d.q_width(), d.q_rank);
-    launch(multiply(second));
+    launch(
+        multiply_streamed(second, w.q_b + l * PackedShape{format_, d.q_width(), d.q_rank}.bytes()));
   }
   launch(gpu::rotate_and_write_pages(params_, layer, q_.as<__nv_bfloat16>(), kv_.as<float>(),
                                      stream_));
@@ -197,11 +198,11 @@ cudaError_t PrefillRunner::attention(int layer, int tokens, int position) {
   expand.n = d.heads * d.nope;
   expand.out_bf16 = keys_.as<__nv_bfloat16>();
   expand.weights = w.key + l * d.heads * PackedShape{Format::bf16, d.nope, d.kv_rank}.bytes();
-  launch(multiply(expand));
+  launch(gpu::launch_gemm(gemm_, expand, stream_));
   expand.n = d.heads * d.v;
   expand.out_bf16 = values_.as<__nv_bfloat16>();
   expand.weights = w.value + l * d.heads * PackedShape{Format::bf16, d.v, d.kv_rank}.bytes();
-  launch(multiply(expand));
+  launch(gpu::launch_gemm(gemm_, expand, stream_));
 
   gpu::FlashParams flash;
   flash.q = q_.as<__nv_bfloat16>();
@@ -215,7 +216,7 @@ cudaError_t PrefillRunner::attention(int layer, int tokens, int position) {
   flash.kv_rank = d.kv_rank;
   flash.kv_width = d.kv_width();
   flash.scale_log2 = d.softmax_scale_log2;
-  launch(gpu::launch_flash(flash, d.nope, stream_));
+  launch(gpu::launch_flash(gemm_, flash, d.nope, stream_));
 
   GemmParams out;
   out.x = attention_.as<__nv_bfloat16>();
@@ -225,8 +226,7 @@ cudaError_t PrefillRunner::attention(int layer, int tokens, int position) {
   out.k = d.heads * d.v;
   out.result = GemmResult::residual;
   out.out_f32 = x_.as<float>();
-  out.weights = widened(w.out + l * PackedShape{format_, d.hidden, out.k}.bytes(), d.hidden, out.k);
-  launch(multiply(out));
+  launch(multiply_streamed(out, w.out + l * PackedShape{format_, d.hidden, out.k}.bytes()));
   return launch.error();
 }
 
@@ -235,83 +235,92 @@ cudaError_t PrefillRunner::feed_forward(int layer, int tokens) {
   const gpu::StepDims& d = params_.dims;
   const gpu::StepWeights& w = params_.weights;
   const bool moe = d.is_moe(layer);
-  const int width = moe ? d.shared_width : d.dense_width;
-  const std::int64_t index = moe ? d.moe_index(layer) : d.dense_index(layer);
   auto* normed = normed_.as<__nv_bfloat16>();
   Launches launch;
-  launch(gpu::norm_rows(x_.as<float>(), w.ffn_norm + std::int64_t{layer} * d.hidden, tokens,
-                        d.hidden, d.norm_epsilon, normed, stream_));
-  if (moe) launch(gpu::route_rows(params_, layer, x_.as<float>(), stream_));
-  if (width > 0) {
-    GemmParams up;
-    up.x = normed;
-    up.x_pitch = d.hidden;
-    up.rows = tokens;
-    up.n = 2 * width;
-    up.k = d.hidden;
-    up.result = GemmResult::gated;
-    up.out_bf16 = ffn_.as<__nv_bfloat16>();
-    up.weights = widened((moe ? w.shared_up : w.dense_up) +
-                             index * PackedShape{format_, 2 * width, d.hidden}.bytes(),
-                         2 * width, d.hidden);
-    launch(multiply(up));
-    GemmParams down;
-    down.x = ffn_.as<__nv_bfloat16>();
-    down.x_pitch = width;
-    down.rows = tokens;
-    down.n = d.hidden;
-    down.k = width;
-    down.result = GemmResult::residual;
-    down.out_f32 = x_.as<float>();
-    down.weights = widened((moe ? w.shared_down : w.dense_down) +
-                               index * PackedShape{format_, d.hidden, width}.bytes(),
-                           d.hidden, width);
-    launch(multiply(down));
+  gpu::ExpertRows experts;
+  const Routing routing = routing_of(tokens);
+  if (moe) {
+    launch(gpu::route_rows(params_, layer, x_.as<float>(), stream_));
+    launch(gpu::group_by_expert(params_, routing.begin, routing.place_of, stream_));
+    experts = {expert_rows_.as<__nv_bfloat16>(), routing.place_of, d.topk};
   }
-  if (moe) launch(routed_experts(layer, tokens));
+  launch(gpu::norm_rows(x_.as<float>(), w.ffn_norm + std::int64_t{layer} * d.hidden, tokens,
+                        d.hidden, d.norm_epsilon, normed, experts, stream_));
+  if (moe) {
+    const std::int64_t index = d.moe_index(layer);
+    launch(always_on(w.shared_up, w.shared_down, d.shared_width, index, tokens));
+    launch(routed_experts(layer, tokens));
+  } else {
+    launch(always_on(w.dense_up, w.dense_down, d.dense_width, d.dense_index(layer), tokens));
+  }
   return launch.error();
 }
 
-cudaError_t PrefillRunner::routed_experts(int layer, int tokens) {
+/// The dense or the shared experts' MLP: matrices `index` of `up` and `down`.
+cudaError_t PrefillRunner::always_on(const std::byte* up_weights, const std::byte* down_weights,
+                                     int width, std::int64_t index, int tokens) {
+  if (width == 0) return cudaSuccess;
   const gpu::StepDims& d = params_.dims;
-  const gpu::StepWeights& w = params_.weights;
-  const std::int64_t index = d.moe_index(layer);
-  const int choices = tokens * d.topk;
-  int* token_of =
-      reinterpret_cast<int*>(params_.buffers.topk_weight + std::int64_t{tokens} * gpu::kMaxTopK);
-  int* place_of = token_of + choices;
-  int* count = place_of + choices;
-  int* begin = count + d.experts;
   Launches launch;
-  launch(gpu::group_by_expert(params_, count, begin, token_of, place_of, stream_));
   GemmParams up;
   up.x = normed_.as<__nv_bfloat16>();
   up.x_pitch = d.hidden;
-  up.gather = token_of;
+  up.rows = tokens;
+  up.n = 2 * width;
+  up.k = d.hidden;
+  up.result = GemmResult::gated;
+  up.out_bf16 = ffn_.as<__nv_bfloat16>();
+  launch(multiply_streamed(up, up_weights + index * PackedShape{format_, up.n, up.k}.bytes()));
+  GemmParams down;
+  down.x = ffn_.as<__nv_bfloat16>();
+  down.x_pitch = width;
+  down.rows = tokens;
+  down.n = d.hidden;
+  down.k = width;
+  down.result = GemmResult::residual;
+  down.out_f32 = x_.as<float>();
+  launch(
+      multiply_streamed(down, down_weights + index * PackedShape{format_, down.n, down.k}.bytes()));
+  return launch.error();
+}
+
+/// Behind the choices and weights of the tokens' experts in the routing buffer.
+PrefillRunner::Routing PrefillRunner::routing_of(int tokens) const {
+  int* place_of =
+      reinterpret_cast<int*>(params_.buffers.topk_weight + std::int64_t{tokens} * gpu::kMaxTopK);
+  return {place_of, place_of + std::int64_t{tokens} * params_.dims.topk};
+}
+
+/// From the normed rows in the experts' order.
+cudaError_t PrefillRunner::routed_experts(int layer, int tokens) {
+  const gpu::StepDims& d = params_.dims;
+  const gpu::StepWeights& w = params_.weights;
+  const std::int64_t first_expert = std::int64_t{d.moe_index(layer)} * d.experts;
+  const Routing routing = routing_of(tokens);
+  Launches launch;
+  GemmParams up;
+  up.x = expert_rows_.as<__nv_bfloat16>();
+  up.x_pitch = d.hidden;
+  up.rows = tokens * d.topk;
   up.n = 2 * d.expert_width;
   up.k = d.hidden;
   up.result = GemmResult::gated;
   up.out_bf16 = expert_ffn_.as<__nv_bfloat16>();
   up.groups = d.experts;
-  up.group_begin = begin;
-  up.max_rows = choices;
-  up.weights = widened(w.expert_up + index * d.experts * PackedShape{format_, up.n, up.k}.bytes(),
-                       d.experts * up.n, up.k);
-  launch(multiply(up));
+  up.group_begin = routing.begin;
+  launch(
+      multiply_streamed(up, w.expert_up + first_expert * PackedShape{format_, up.n, up.k}.bytes()));
   GemmParams down = up;
   down.x = expert_ffn_.as<__nv_bfloat16>();
   down.x_pitch = d.expert_width;
-  down.gather = nullptr;
   down.n = d.hidden;
   down.k = d.expert_width;
   down.result = GemmResult::bf16;
-  down.out_bf16 = expert_out_.as<__nv_bfloat16>();
-  down.weights =
-      widened(w.expert_down + index * d.experts * PackedShape{format_, down.n, down.k}.bytes(),
-              d.experts * down.n, down.k);
-  launch(multiply(down));
-  launch(gpu::combine_experts(params_, expert_out_.as<__nv_bfloat16>(), place_of, x_.as<float>(),
-                              stream_));
+  down.out_bf16 = expert_rows_.as<__nv_bfloat16>();  // the experts' input is no longer needed
+  launch(multiply_streamed(
+      down, w.expert_down + first_expert * PackedShape{format_, down.n, down.k}.bytes()));
+  launch(gpu::combine_experts(params_, expert_rows_.as<__nv_bfloat16>(), routing.place_of,
+                              x_.as<float>(), stream_));
   return launch.error();
 }
 

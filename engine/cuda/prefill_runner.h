@@ -6,7 +6,7 @@
 
 #include "engine/cuda/device_model.h"
 #include "engine/runner.h"
-#include "kernels/cuda/gemm.h"
+#include "kernels/cuda/flash.h"
 
 namespace caretd::engine::cuda {
 
@@ -33,18 +33,27 @@ class PrefillRunner {
   [[nodiscard]] Result<void> upload(const TokenRun& run);
   [[nodiscard]] cudaError_t attention(int layer, int tokens, int position);
   [[nodiscard]] cudaError_t feed_forward(int layer, int tokens);
+  [[nodiscard]] cudaError_t always_on(const std::byte* up_weights, const std::byte* down_weights,
+                                      int width, std::int64_t index, int tokens);
   [[nodiscard]] cudaError_t routed_experts(int layer, int tokens);
-  /// Packed BF16 of a matrix of the stream format, by way of scratch memory where it is FP8.
-  [[nodiscard]] const std::byte* widened(const std::byte* weights, int rows, int cols);
-  [[nodiscard]] cudaError_t multiply(const gpu::GemmParams& gemm);
+  [[nodiscard]] cudaError_t multiply_streamed(gpu::GemmParams gemm, const std::byte* weights);
+  /// FP8 weights are multiplied as they are where the device can, else by way of scratch memory.
+  [[nodiscard]] bool must_widen() const { return format_ == gpu::Format::fp8 && !gemm_.warpgroups; }
+
+  /// The tokens' rows in the order of the experts.
+  struct Routing {
+    int* place_of = nullptr;  ///< [tokens, topk]
+    int* begin = nullptr;     ///< [experts + 1]
+  };
+  [[nodiscard]] Routing routing_of(int tokens) const;
 
   gpu::StepParams params_;
   gpu::Format format_ = gpu::Format::bf16;
   cudaStream_t stream_ = nullptr;
   bool supported_ = false;
-  cudaError_t widen_error_ = cudaSuccess;
+  gpu::GemmDevice gemm_;
   gpu::DeviceBuffer input_, x_, normed_, q_, kv_, latent_, keys_, values_, attention_, ffn_, low_;
-  gpu::DeviceBuffer expert_ffn_, expert_out_, routing_, wide_;
+  gpu::DeviceBuffer expert_ffn_, expert_rows_, routing_, wide_;
 };
 
 }  // namespace caretd::engine::cuda

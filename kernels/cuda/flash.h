@@ -4,6 +4,8 @@
 #include <cuda_bf16.h>
 #include <cuda_runtime_api.h>
 
+#include "kernels/cuda/gemm.h"
+
 namespace caretd::kernels::cuda {
 
 /// One run: `tokens` queries at positions position, position + 1, ... against the KV rows
@@ -24,7 +26,18 @@ struct FlashParams {
 
 /// Whether there is an instantiation for these head sizes: 128 + 64 / 128 and 64 + 32 / 64.
 [[nodiscard]] bool flash_supports(int nope, int rope, int v);
-[[nodiscard]] cudaError_t prepare_flash();
-[[nodiscard]] cudaError_t launch_flash(const FlashParams& params, int nope, cudaStream_t stream);
+/// Prepares the kernels on the current device; once per device.
+[[nodiscard]] cudaError_t prepare_flash(const GemmDevice& device);
+[[nodiscard]] cudaError_t launch_flash(const GemmDevice& device, const FlashParams& params,
+                                       int nope, cudaStream_t stream);
+
+/// The two implementations: mma.sync and wgmma.
+[[nodiscard]] cudaError_t prepare_flash_mma();
+[[nodiscard]] cudaError_t launch_flash_mma(const FlashParams& params, int nope,
+                                           cudaStream_t stream);
+[[nodiscard]] cudaError_t prepare_flash_wgmma();
+[[nodiscard]] cudaError_t launch_flash_wgmma(const TensorMapEncoder& encoder,
+                                             const FlashParams& params, int nope,
+                                             cudaStream_t stream);
 
 }  // namespace caretd::kernels::cuda

@@ -1,4 +1,4 @@
-// Matrix products of many tokens with packed BF16 weights, for prefill: C = X W^T.
+// Matrix products of many tokens with packed weights, for prefill: C = X W^T.
 #pragma once
 
 #include <cstddef>
@@ -8,6 +8,7 @@
 #include <cuda_runtime_api.h>
 
 #include "kernels/cuda/layout.h"
+#include "kernels/cuda/tensor_map.h"
 
 namespace caretd::kernels::cuda {
 
@@ -19,26 +20,40 @@ enum class GemmResult : std::uint8_t {
   gated,     ///< interleaved gate and up (layout.h): silu(gate) * up to out_bf16 [rows, n / 2]
 };
 
-/// Rows of X are tokens, or through `gather` any choice of them; groups of rows (experts) may have
-/// a matrix each.
+/// Groups of rows (experts) may have a matrix each.
 struct GemmParams {
   const __nv_bfloat16* x = nullptr;  ///< row-major, `x_pitch` elements a row
   int x_pitch = 0;
-  const int* gather = nullptr;  ///< row of X for each row of the result; null: the same
   const std::byte* weights = nullptr;
-  int rows = 0;  ///< without groups
-  int n = 0;     ///< multiple of 16
-  int k = 0;     ///< multiple of 32
+  Format format = Format::bf16;  ///< of the weights; FP8 needs GemmDevice::warpgroups
+  int rows = 0;                  ///< of X and of the result, all groups together
+  int n = 0;                     ///< multiple of 16; of 32 where gated
+  int k = 0;                     ///< multiple of 32
   GemmResult result = GemmResult::bf16;
-  int split = 0;
+  int split = 0;  ///< multiple of 16
   __nv_bfloat16* out_bf16 = nullptr;
   float* out_f32 = nullptr;
-  int groups = 0;                    ///< 0: one matrix
+  int groups = 0;                    ///< 0: one matrix; at most kMaxExperts
   const int* group_begin = nullptr;  ///< [groups + 1] first row of each group
-  int max_rows = 0;  ///< with groups: upper bound of the row tiles is derived from it
 };
 
-[[nodiscard]] cudaError_t prepare_gemm();
-[[nodiscard]] cudaError_t launch_gemm(const GemmParams& params, cudaStream_t stream);
+/// What a device brings to the products and the attention of prefill.
+struct GemmDevice {
+  int multiprocessors = 0;
+  bool warpgroups = false;  ///< wgmma and tensor copies: compute capability 9.0
+  TensorMapEncoder encoder;
+};
+
+/// Prepares the kernels on the current device; once per device.
+[[nodiscard]] cudaError_t prepare_gemm(GemmDevice& device);
+[[nodiscard]] cudaError_t launch_gemm(const GemmDevice& device, const GemmParams& params,
+                                      cudaStream_t stream);
+
+/// The two implementations: mma.sync (BF16 weights) and wgmma.
+[[nodiscard]] cudaError_t prepare_gemm_mma();
+[[nodiscard]] cudaError_t launch_gemm_mma(const GemmParams& params, cudaStream_t stream);
+[[nodiscard]] cudaError_t prepare_gemm_wgmma();
+[[nodiscard]] cudaError_t launch_gemm_wgmma(const GemmDevice& device, const GemmParams& params,
+                                            cudaStream_t stream);
 
 }  // namespace caretd::kernels::cuda

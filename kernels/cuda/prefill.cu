@@ -19,11 +19,26 @@ __device__ int lane_id() {
   return static_cast<int>(threadIdx.x) % 32;
 }
 
-__device__ float to_float(float value) {
-  return value;
+/// Eight neighbouring values.
+struct Eight {
+  float value[8];
+};
+
+__device__ __forceinline__ Eight load_eight(const float* from) {
+  const float4 low = *reinterpret_cast<const float4*>(from);
+  const float4 high = *reinterpret_cast<const float4*>(from + 4);
+  return {{low.x, low.y, low.z, low.w, high.x, high.y, high.z, high.w}};
 }
-__device__ float to_float(__nv_bfloat16 value) {
-  return __bfloat162float(value);
+__device__ __forceinline__ Eight load_eight(const __nv_bfloat16* from) {
+  const uint4 bits = *reinterpret_cast<const uint4*>(from);
+  Eight out;
+  const auto* pairs = reinterpret_cast<const __nv_bfloat162*>(&bits);
+  for (int i = 0; i < 4; ++i) {
+    const float2 pair = __bfloat1622float2(pairs[i]);
+    out.value[2 * i] = pair.x;
+    out.value[2 * i + 1] = pair.y;
+  }
+  return out;
 }
 
 __global__ void embed_kernel(const StepToken* tokens, const __nv_bfloat16* embedding, int count,
@@ -36,21 +51,36 @@ __global__ void embed_kernel(const StepToken* tokens, const __nv_bfloat16* embed
   for (int i = lane_id(); i < hidden / 2; i += 32) out[i] = __bfloat1622float2(row[i]);
 }
 
-/// A warp a row.
+/// A warp a row, which also goes to its places among the experts' rows if there are any.
 template <typename T>
 __global__ void norm_kernel(const T* x, const float* weight, int rows, int width, float epsilon,
-                            __nv_bfloat16* out) {
+                            __nv_bfloat16* out, const ExpertRows experts) {
   const int row = global_warp();
   if (row >= rows) return;
   const T* in = x + static_cast<std::int64_t>(row) * width;
+  const int* place = experts.place_of + static_cast<std::int64_t>(row) * experts.topk;
   float sum = 0.0F;
 #pragma unroll 4
-  for (int c = lane_id(); c < width; c += 32) sum += to_float(in[c]) * to_float(in[c]);
+  for (int c = lane_id() * 8; c < width; c += 256) {
+    const Eight v = load_eight(in + c);
+    for (const float value : v.value) sum += value * value;
+  }
   const float scale = rsqrtf(warp_sum(sum) / width + epsilon);
-  __nv_bfloat16* to = out + static_cast<std::int64_t>(row) * width;
-#pragma unroll 4
-  for (int c = lane_id(); c < width; c += 32) {
-    to[c] = __float2bfloat16(to_float(in[c]) * scale * weight[c]);
+#pragma unroll 2
+  for (int c = lane_id() * 8; c < width; c += 256) {
+    const Eight v = load_eight(in + c);
+    const Eight w = load_eight(weight + c);
+    std::uint32_t pairs[4];
+    for (int i = 0; i < 4; ++i) {
+      pairs[i] = pack_bf16(v.value[2 * i] * scale * w.value[2 * i],
+                           v.value[2 * i + 1] * scale * w.value[2 * i + 1]);
+    }
+    const uint4 bits = make_uint4(pairs[0], pairs[1], pairs[2], pairs[3]);
+    *reinterpret_cast<uint4*>(out + static_cast<std::int64_t>(row) * width + c) = bits;
+    for (int k = 0; k < experts.topk; ++k) {
+      *reinterpret_cast<uint4*>(experts.rows + static_cast<std::int64_t>(place[k]) * width + c) =
+          bits;
+    }
   }
 }
 
@@ -103,50 +133,84 @@ constexpr int kRouterTokens = 32;
 constexpr int kRouterExperts = 64;
 constexpr int kRouterColumns = 32;
 
-/// Dot products of 32 tokens with 64 experts, and the tokens' sums of squares; float32.
-__global__ void router_kernel(const __grid_constant__ StepParams p, int layer, const float* x) {
+/// What a thread brings of 32 columns: four columns of one token and of two experts.
+struct RouterPiece {
+  float4 x;
+  float4 w[2];
+
+  __device__ __forceinline__ void load(const float* x_row, const float* const (&w_row)[2],
+                                       const float* norm, int col) {
+    const float4 n = *reinterpret_cast<const float4*>(norm + col);
+    x = *reinterpret_cast<const float4*>(x_row + col);
+    for (int i = 0; i < 2; ++i) {
+      const float4 v = *reinterpret_cast<const float4*>(w_row[i] + col);
+      w[i] = make_float4(v.x * n.x, v.y * n.y, v.z * n.z, v.w * n.w);
+    }
+  }
+};
+
+/// How many blocks share the columns of a token's logits.
+__host__ __device__ int router_slices(const StepDims& dims) {
+  return dims.hidden % (kRouterParts * kRouterColumns) == 0 ? kRouterParts : 1;
+}
+
+/// Dot products of 32 tokens with 64 experts over a slice of the columns, and the tokens' sums of
+/// squares; float32. A thread computes eight experts of one token.
+__global__ void __launch_bounds__(kThreads)
+    router_kernel(const __grid_constant__ StepParams p, int layer, const float* x) {
+  constexpr int kPitch = kRouterExperts + 4;
   __shared__ float xs[kRouterColumns][kRouterTokens + 1];
-  __shared__ float ws[kRouterColumns][kRouterExperts + 1];
+  __shared__ __align__(16) float ws[kRouterColumns][kPitch];
   const StepDims& dims = p.dims;
   const int first_token = static_cast<int>(blockIdx.x) * kRouterTokens;
   const int first_expert = static_cast<int>(blockIdx.y) * kRouterExperts;
+  const int slice = dims.hidden / static_cast<int>(gridDim.z);
+  const int begin = static_cast<int>(blockIdx.z) * slice;
   const float* norm = p.weights.ffn_norm + static_cast<std::int64_t>(layer) * dims.hidden;
   const float* router = p.weights.router + static_cast<std::int64_t>(dims.moe_index(layer)) *
                                                dims.experts * dims.hidden;
   const int thread = static_cast<int>(threadIdx.x);
-  const int token = thread % kRouterTokens;
-  const int group = thread / kRouterTokens;  // eight experts each
+  const int row = thread / 8;
+  const int col = thread % 8 * 4;
+  const auto row_of = [&](const float* matrix, int index, int rows) {
+    return matrix + static_cast<std::int64_t>(min(index, rows - 1)) * dims.hidden;
+  };
+  const float* x_row = row_of(x, first_token + row, p.batch.tokens);
+  const float* const w_row[2] = {row_of(router, first_expert + row, dims.experts),
+                                 row_of(router, first_expert + row + 32, dims.experts)};
+  const int token = thread % 32;
+  const int group = thread / 32;
   float dot[8] = {};
   float squares = 0.0F;
-  for (int begin = 0; begin < dims.hidden; begin += kRouterColumns) {
+  RouterPiece piece;
+  piece.load(x_row, w_row, norm, begin + col);
+  for (int at = begin; at < begin + slice; at += kRouterColumns) {
     __syncthreads();
-    for (int i = thread; i < kRouterTokens * kRouterColumns; i += kThreads) {
-      const int row = min(first_token + i / kRouterColumns, p.batch.tokens - 1);
-      xs[i % kRouterColumns][i / kRouterColumns] =
-          x[static_cast<std::int64_t>(row) * dims.hidden + begin + i % kRouterColumns];
-    }
-    for (int i = thread; i < kRouterExperts * kRouterColumns; i += kThreads) {
-      const int expert = min(first_expert + i / kRouterColumns, dims.experts - 1);
-      const int col = begin + i % kRouterColumns;
-      ws[i % kRouterColumns][i / kRouterColumns] =
-          router[static_cast<std::int64_t>(expert) * dims.hidden + col] * norm[col];
+    for (int i = 0; i < 4; ++i) {
+      xs[col + i][row] = (&piece.x.x)[i];
+      ws[col + i][row] = (&piece.w[0].x)[i];
+      ws[col + i][row + 32] = (&piece.w[1].x)[i];
     }
     __syncthreads();
+    if (at + kRouterColumns < begin + slice) {
+      piece.load(x_row, w_row, norm, at + kRouterColumns + col);
+    }
 #pragma unroll 8
     for (int c = 0; c < kRouterColumns; ++c) {
       const float value = xs[c][token];
+      const Eight w = load_eight(&ws[c][group * 8]);
       squares += value * value;
 #pragma unroll
-      for (int e = 0; e < 8; ++e) dot[e] += value * ws[c][group * 8 + e];
+      for (int e = 0; e < 8; ++e) dot[e] += value * w.value[e];
     }
   }
   if (first_token + token >= p.batch.tokens) return;
+  float2* out =
+      p.buffers.router_parts +
+      (static_cast<std::int64_t>(first_token + token) * kRouterParts + blockIdx.z) * dims.experts;
   for (int e = 0; e < 8; ++e) {
     const int expert = first_expert + group * 8 + e;
-    if (expert >= dims.experts) break;
-    p.buffers
-        .router_parts[static_cast<std::int64_t>(first_token + token) * kRouterParts * dims.experts +
-                      expert] = make_float2(dot[e], squares);
+    if (expert < dims.experts) out[expert] = make_float2(dot[e], squares);
   }
 }
 
@@ -154,67 +218,92 @@ __global__ void choose_kernel(const __grid_constant__ StepParams p, int layer) {
   const int token = global_warp();
   const int lane = lane_id();
   if (token >= p.batch.tokens) return;
-  const step::Choice choice = step::choose_experts(p, layer, token, 1, lane);
+  const step::Choice choice = step::choose_experts(p, layer, token, router_slices(p.dims), lane);
   if (lane < p.dims.topk) {
     p.buffers.topk_expert[token * kMaxTopK + lane] = choice.expert;
     p.buffers.topk_weight[token * kMaxTopK + lane] = choice.weight;
   }
 }
 
-/// One block an expert: walks all choices in order. kPlace: writes their places, otherwise counts.
-template <bool kPlace>
-__global__ void group_kernel(const __grid_constant__ StepParams p, int* count, int* begin,
-                             int* token_of, int* place_of) {
-  __shared__ int found[kWarps];
-  const int expert = static_cast<int>(blockIdx.x);
-  const int topk = p.dims.topk;
-  const int choices = p.batch.tokens * topk;
+constexpr int kGroupThreads = 1024;
+
+/// Sum over the block's threads of `value`, and of those before this one.
+struct BlockSum {
+  int before;
+  int all;
+};
+__device__ BlockSum block_sum(int value, int* of_warp) {
+  const int lane = lane_id();
   const int warp = static_cast<int>(threadIdx.x) / 32;
-  int at = 0;
-  if (kPlace) {
-    for (int e = 0; e < expert; ++e) at += count[e];
-    if (threadIdx.x == 0) {
-      begin[expert] = at;
-      if (expert + 1 == p.dims.experts) begin[expert + 1] = at + count[expert];
-    }
+  int upto = value;
+#pragma unroll
+  for (int offset = 1; offset < 32; offset *= 2) {
+    const int other = __shfl_up_sync(~0U, upto, offset);
+    if (lane >= offset) upto += other;
   }
-  for (int first = 0; first < choices; first += kThreads) {
-    const int i = first + static_cast<int>(threadIdx.x);
-    const bool mine =
-        i < choices && p.buffers.topk_expert[i / topk * kMaxTopK + i % topk] == expert;
-    const unsigned votes = __ballot_sync(~0U, mine);
-    if (lane_id() == 0) found[warp] = __popc(votes);
-    __syncthreads();
-    int place = at + __popc(votes & ((1U << lane_id()) - 1));
-    for (int w = 0; w < kWarps; ++w) {
-      if (w < warp) place += found[w];
-      at += found[w];
-    }
-    if (kPlace && mine) {
-      token_of[place] = i / topk;
-      place_of[i] = place;
-    }
-    __syncthreads();
+  if (lane == 31) of_warp[warp] = upto;
+  __syncthreads();
+  BlockSum sum{upto - value, 0};
+  for (int w = 0; w < kGroupThreads / 32; ++w) {
+    if (w < warp) sum.before += of_warp[w];
+    sum.all += of_warp[w];
   }
-  if (!kPlace && threadIdx.x == 0) count[expert] = at;
+  __syncthreads();
+  return sum;
 }
 
+/// One block an expert; a thread takes neighbouring tokens.
+__global__ void __launch_bounds__(kGroupThreads)
+    group_kernel(const __grid_constant__ StepParams p, int* begin, int* place_of) {
+  __shared__ int of_warp[kGroupThreads / 32];
+  const int expert = static_cast<int>(blockIdx.x);
+  const int topk = p.dims.topk;
+  const int each = (p.batch.tokens + kGroupThreads - 1) / kGroupThreads;
+  const int first = min(static_cast<int>(threadIdx.x) * each, p.batch.tokens);
+  const int last = min(first + each, p.batch.tokens);
+  int smaller = 0;
+  int mine = 0;
+  for (int token = first; token < last; ++token) {
+    for (int k = 0; k < topk; ++k) {
+      const int chosen = p.buffers.topk_expert[token * kMaxTopK + k];
+      smaller += chosen < expert ? 1 : 0;
+      mine += chosen == expert ? 1 : 0;
+    }
+  }
+  const int start = block_sum(smaller, of_warp).all;
+  const BlockSum sum = block_sum(mine, of_warp);
+  if (threadIdx.x == 0) {
+    begin[expert] = start;
+    if (expert + 1 == p.dims.experts) begin[expert + 1] = start + sum.all;
+  }
+  int place = start + sum.before;
+  for (int token = first; token < last && mine > 0; ++token) {
+    for (int k = 0; k < topk; ++k) {
+      if (p.buffers.topk_expert[token * kMaxTopK + k] == expert) {
+        place_of[token * topk + k] = place++;
+      }
+    }
+  }
+}
+
+/// A block a token.
 __global__ void combine_kernel(const __grid_constant__ StepParams p,
                                const __nv_bfloat16* expert_out, const int* place_of, float* x) {
   const int token = static_cast<int>(blockIdx.x);
   const int hidden = p.dims.hidden;
   float* out = x + static_cast<std::int64_t>(token) * hidden;
-  for (int c = static_cast<int>(threadIdx.x) * 2; c < hidden; c += kThreads * 2) {
-    float2 sum = *reinterpret_cast<const float2*>(out + c);
+  for (int c = static_cast<int>(threadIdx.x) * 8; c < hidden; c += kThreads * 8) {
+    Eight sum = load_eight(out + c);
+#pragma unroll 6
     for (int k = 0; k < p.dims.topk; ++k) {
       const float weight = p.buffers.topk_weight[token * kMaxTopK + k];
       const std::int64_t row = place_of[token * p.dims.topk + k];
-      const float2 v = __bfloat1622float2(
-          *reinterpret_cast<const __nv_bfloat162*>(expert_out + row * hidden + c));
-      sum.x += weight * v.x;
-      sum.y += weight * v.y;
+      const Eight v = load_eight(expert_out + row * hidden + c);
+      for (int i = 0; i < 8; ++i) sum.value[i] += weight * v.value[i];
     }
-    *reinterpret_cast<float2*>(out + c) = sum;
+    auto* to = reinterpret_cast<float4*>(out + c);
+    to[0] = make_float4(sum.value[0], sum.value[1], sum.value[2], sum.value[3]);
+    to[1] = make_float4(sum.value[4], sum.value[5], sum.value[6], sum.value[7]);
   }
 }
 
@@ -228,14 +317,16 @@ cudaError_t embed_tokens(const StepToken* tokens, const __nv_bfloat16* embedding
 }
 
 cudaError_t norm_rows(const float* x, const float* weight, int rows, int width, float epsilon,
-                      __nv_bfloat16* out, cudaStream_t stream) {
-  norm_kernel<<<blocks_of_warps(rows), kThreads, 0, stream>>>(x, weight, rows, width, epsilon, out);
+                      __nv_bfloat16* out, const ExpertRows& experts, cudaStream_t stream) {
+  norm_kernel<<<blocks_of_warps(rows), kThreads, 0, stream>>>(x, weight, rows, width, epsilon, out,
+                                                              experts);
   return cudaGetLastError();
 }
 
 cudaError_t norm_rows(const __nv_bfloat16* x, const float* weight, int rows, int width,
                       float epsilon, __nv_bfloat16* out, cudaStream_t stream) {
-  norm_kernel<<<blocks_of_warps(rows), kThreads, 0, stream>>>(x, weight, rows, width, epsilon, out);
+  norm_kernel<<<blocks_of_warps(rows), kThreads, 0, stream>>>(x, weight, rows, width, epsilon, out,
+                                                              ExpertRows{});
   return cudaGetLastError();
 }
 
@@ -255,18 +346,16 @@ cudaError_t gather_latents(const StepParams& params, int layer, int positions,
 
 cudaError_t route_rows(const StepParams& params, int layer, const float* x, cudaStream_t stream) {
   const dim3 grid((params.batch.tokens + kRouterTokens - 1) / kRouterTokens,
-                  (params.dims.experts + kRouterExperts - 1) / kRouterExperts);
+                  (params.dims.experts + kRouterExperts - 1) / kRouterExperts,
+                  router_slices(params.dims));
   router_kernel<<<grid, kThreads, 0, stream>>>(params, layer, x);
   choose_kernel<<<blocks_of_warps(params.batch.tokens), kThreads, 0, stream>>>(params, layer);
   return cudaGetLastError();
 }
 
-cudaError_t group_by_expert(const StepParams& params, int* count, int* begin, int* token_of,
-                            int* place_of, cudaStream_t stream) {
-  group_kernel<false>
-      <<<params.dims.experts, kThreads, 0, stream>>>(params, count, begin, token_of, place_of);
-  group_kernel<true>
-      <<<params.dims.experts, kThreads, 0, stream>>>(params, count, begin, token_of, place_of);
+cudaError_t group_by_expert(const StepParams& params, int* begin, int* place_of,
+                            cudaStream_t stream) {
+  group_kernel<<<params.dims.experts, kGroupThreads, 0, stream>>>(params, begin, place_of);
   return cudaGetLastError();
 }
 

@@ -16,9 +16,17 @@ namespace caretd::kernels::cuda {
 [[nodiscard]] cudaError_t embed_tokens(const StepToken* tokens, const __nv_bfloat16* embedding,
                                        int count, int hidden, float* x, cudaStream_t stream);
 
-/// out = x / rms(x) * weight, rows of `width`.
+/// Where the rows of tokens also go: row place_of[token, i] of `rows` for i < topk.
+struct ExpertRows {
+  __nv_bfloat16* rows = nullptr;
+  const int* place_of = nullptr;  ///< [T, topk]
+  int topk = 0;                   ///< 0: nowhere
+};
+
+/// out = x / rms(x) * weight, rows of `width`, a multiple of 8.
 [[nodiscard]] cudaError_t norm_rows(const float* x, const float* weight, int rows, int width,
-                                    float epsilon, __nv_bfloat16* out, cudaStream_t stream);
+                                    float epsilon, __nv_bfloat16* out, const ExpertRows& experts,
+                                    cudaStream_t stream);
 [[nodiscard]] cudaError_t norm_rows(const __nv_bfloat16* x, const float* weight, int rows,
                                     int width, float epsilon, __nv_bfloat16* out,
                                     cudaStream_t stream);
@@ -38,10 +46,10 @@ namespace caretd::kernels::cuda {
 [[nodiscard]] cudaError_t route_rows(const StepParams& params, int layer, const float* x,
                                      cudaStream_t stream);
 
-/// Lists the (token, choice) pairs expert by expert, tokens ascending: begin [experts + 1],
-/// token_of [T * topk], place_of [T, topk]. `count` [experts] is scratch.
-[[nodiscard]] cudaError_t group_by_expert(const StepParams& params, int* count, int* begin,
-                                          int* token_of, int* place_of, cudaStream_t stream);
+/// Orders the (token, choice) pairs by expert, tokens ascending: begin [experts + 1], place_of
+/// [T, topk].
+[[nodiscard]] cudaError_t group_by_expert(const StepParams& params, int* begin, int* place_of,
+                                          cudaStream_t stream);
 
 /// x[token] += sum over its choices of weight * expert_out[place_of[token, choice]].
 [[nodiscard]] cudaError_t combine_experts(const StepParams& params, const __nv_bfloat16* expert_out,

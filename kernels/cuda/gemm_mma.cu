@@ -46,9 +46,9 @@ __device__ void load_stage(const GemmParams& p, const Work& work, std::uint32_t 
     const int piece = thread + i * kThreads;
     const int row = work.first + piece / 4;
     const bool valid = row < work.end;
-    const int source = !valid ? 0 : p.gather != nullptr ? p.gather[row] : row;
+    const std::int64_t source = valid ? row : 0;
     copy_async_16(to + piece / 4 * kRowBytes + piece % 4 * 16,
-                  p.x + static_cast<std::int64_t>(source) * p.x_pitch + k + piece % 4 * 8, valid);
+                  p.x + source * p.x_pitch + k + piece % 4 * 8, valid);
   }
   const PackedShape shape{Format::bf16, p.n, p.k};
 #pragma unroll
@@ -161,15 +161,13 @@ __global__ void __launch_bounds__(kThreads, 2) gemm_kernel(const GemmParams p) {
 
 }  // namespace
 
-cudaError_t prepare_gemm() {
+cudaError_t prepare_gemm_mma() {
   return cudaFuncSetAttribute(gemm_kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
                               kSharedBytes);
 }
 
-cudaError_t launch_gemm(const GemmParams& params, cudaStream_t stream) {
-  const int rows = params.groups == 0 ? params.rows : params.max_rows;
-  const int tiles = (rows + kTileM - 1) / kTileM + params.groups;
-  if (tiles == 0 || params.n == 0) return cudaSuccess;
+cudaError_t launch_gemm_mma(const GemmParams& params, cudaStream_t stream) {
+  const int tiles = (params.rows + kTileM - 1) / kTileM + params.groups;
   const dim3 grid(tiles, (params.n + kTileN - 1) / kTileN);
   gemm_kernel<<<grid, kThreads, kSharedBytes, stream>>>(params);
   return cudaGetLastError();

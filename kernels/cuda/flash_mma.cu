@@ -203,16 +203,12 @@ cudaError_t launch_one(const FlashParams& params, cudaStream_t stream) {
 
 }  // namespace
 
-bool flash_supports(int nope, int rope, int v) {
-  return (nope == 128 && rope == 64 && v == 128) || (nope == 64 && rope == 32 && v == 64);
-}
-
-cudaError_t prepare_flash() {
+cudaError_t prepare_flash_mma() {
   const cudaError_t error = prepare_one<128, 64, 128>();
   return error == cudaSuccess ? prepare_one<64, 32, 64>() : error;
 }
 
-cudaError_t launch_flash(const FlashParams& params, int nope, cudaStream_t stream) {
+cudaError_t launch_flash_mma(const FlashParams& params, int nope, cudaStream_t stream) {
   return nope == 128 ? launch_one<128, 64, 128>(params, stream)
                      : launch_one<64, 32, 64>(params, stream);
 }

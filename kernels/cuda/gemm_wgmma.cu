@@ -1,0 +1,365 @@
+// Products on the warpgroups of compute capability 9.0. A block stays on its multiprocessor and
+// walks tiles of 128 x kN results; one warp keeps a ring of stages (64 columns of K) filled, two
+// warpgroups of 64 rows each multiply from it. X arrives swizzled by the tensor copy engine, W as
+// the core matrices it is packed in. FP8 weights arrive in a ring of their own, from which one
+// more warpgroup widens them into the stages.
+#include <cuda_fp16.h>
+#include <cuda_fp8.h>
+
+#include "kernels/cuda/gemm.h"
+#include "kernels/cuda/gemm_tiles.cuh"
+#include "kernels/cuda/hopper.cuh"
+
+namespace caretd::kernels::cuda {
+namespace {
+
+constexpr int kConsumerWarps = 8;
+constexpr int kSliceK = 16;  // of one product
+
+/// Shared memory and threads of an instantiation.
+template <int kN, Format kFormat>
+struct Shape {
+  static constexpr bool kNarrow = kFormat == Format::fp8;
+  static constexpr int kStages = kN == 256 ? (kNarrow ? 3 : 4) : (kNarrow ? 5 : 6);
+  static constexpr int kBytesX = kTileM * kTileK * 2;
+  static constexpr int kBytesW = kN * kTileK * 2;
+  static constexpr int kStageBytes = kBytesX + kBytesW;
+  static constexpr int kNarrowSlots = kNarrow ? 4 : 1;
+  static constexpr int kNarrowBytes = kNarrow ? kN * kTileK : 0;
+  static constexpr int kBarriers = 2 * kStages + 2 * kNarrowSlots;
+  static constexpr int kNarrowAt = kStages * kStageBytes;
+  static constexpr int kBarriersAt = kNarrowAt + kNarrowSlots * kNarrowBytes;
+  static constexpr int kGroupsAt = kBarriersAt + kBarriers * 8;
+  static constexpr int kSharedBytes = kGroupsAt + (kMaxGroups + 1) * 4;
+  static constexpr int kThreads = kNarrow ? 512 : 384;  // loaders, [wideners,] consumers
+};
+
+/// Addresses in the block's shared memory.
+template <int kN, Format kFormat>
+struct Shared {
+  using S = Shape<kN, kFormat>;
+  std::uint32_t base;
+
+  [[nodiscard]] __device__ std::uint32_t x(int slot) const { return base + slot * S::kStageBytes; }
+  [[nodiscard]] __device__ std::uint32_t w(int slot) const { return x(slot) + S::kBytesX; }
+  [[nodiscard]] __device__ std::uint32_t narrow(int slot) const {
+    return base + S::kNarrowAt + slot * S::kNarrowBytes;
+  }
+  [[nodiscard]] __device__ std::uint32_t full(int slot) const {
+    return base + S::kBarriersAt + slot * 8;
+  }
+  [[nodiscard]] __device__ std::uint32_t empty(int slot) const { return full(S::kStages + slot); }
+  [[nodiscard]] __device__ std::uint32_t narrow_full(int slot) const {
+    return full(2 * S::kStages + slot);
+  }
+  [[nodiscard]] __device__ std::uint32_t narrow_empty(int slot) const {
+    return full(2 * S::kStages + S::kNarrowSlots + slot);
+  }
+
+  __device__ void init_barriers() const {
+    for (int i = 0; i < S::kStages; ++i) {
+      mbarrier_init(full(i), 1 + (S::kNarrow ? 4 : 0));
+      mbarrier_init(empty(i), kConsumerWarps);
+    }
+    for (int i = 0; i < S::kNarrowSlots; ++i) {
+      mbarrier_init(narrow_full(i), 1);
+      mbarrier_init(narrow_empty(i), 4);
+    }
+    mbarrier_init_fence();
+  }
+};
+
+/// Copies columns [k, k + columns) of the tile's strips of W; called by one warp. Returns before
+/// the data is there.
+template <int kN, Format kFormat>
+__device__ __forceinline__ void copy_strips(const GemmParams& p, const Tile& tile, std::uint32_t to,
+                                            int k, int columns, std::uint32_t barrier, int lane) {
+  const PackedShape shape{kFormat, p.n, p.k};
+  constexpr int kStripBytes = kStripRows * kTileK * element_bytes(kFormat);
+  for (int strip = lane; strip < kN / kStripRows; strip += 32) {
+    const int row = tile.col + strip * kStripRows;
+    if (row >= p.n) break;
+    bulk_copy(to + strip * kStripBytes, tile.weights + shape.offset(row, k),
+              kStripRows * columns * element_bytes(kFormat), barrier);
+  }
+}
+
+__device__ __forceinline__ int bytes_of_strips(const GemmParams& p, const Tile& tile, int n,
+                                               int columns, Format format) {
+  return min(p.n - tile.col, n) * columns * element_bytes(format);
+}
+
+/// The warp that fills the stages: X, and BF16 weights.
+template <int kN, Format kFormat>
+__device__ void load_stages(const GemmParams& p, const CUtensorMap& x,
+                            const Shared<kN, kFormat>& shared, TileWalk<kN> walk, int lane) {
+  using S = Shape<kN, kFormat>;
+  RingPosition<S::kStages> ring;
+  for (Tile tile; walk.next(p, tile);) {
+    for (int k = 0; k < p.k; k += kTileK) {
+      const int columns = min(kTileK, p.k - k);
+      mbarrier_wait(shared.empty(ring.slot), ring.phase ^ 1);
+      const std::uint32_t full = shared.full(ring.slot);
+      if (lane == 0) {
+        const int w = S::kNarrow ? 0 : bytes_of_strips(p, tile, kN, columns, kFormat);
+        mbarrier_arrive_expect(full, S::kBytesX + w);
+        tile_copy(shared.x(ring.slot), x, tile.row, k, full);
+      }
+      __syncwarp();
+      if constexpr (!S::kNarrow) {
+        copy_strips<kN, kFormat>(p, tile, shared.w(ring.slot), k, columns, full, lane);
+      }
+      ring.advance();
+    }
+  }
+}
+
+/// The warp that brings FP8 weights.
+template <int kN>
+__device__ void load_narrow(const GemmParams& p, const Shared<kN, Format::fp8>& shared,
+                            TileWalk<kN> walk, int lane) {
+  RingPosition<Shape<kN, Format::fp8>::kNarrowSlots> ring;
+  for (Tile tile; walk.next(p, tile);) {
+    for (int k = 0; k < p.k; k += kTileK) {
+      const int columns = min(kTileK, p.k - k);
+      mbarrier_wait(shared.narrow_empty(ring.slot), ring.phase ^ 1);
+      const std::uint32_t full = shared.narrow_full(ring.slot);
+      if (lane == 0) {
+        mbarrier_arrive_expect(full, bytes_of_strips(p, tile, kN, columns, Format::fp8));
+      }
+      __syncwarp();
+      copy_strips<kN, Format::fp8>(p, tile, shared.narrow(ring.slot), k, columns, full, lane);
+      ring.advance();
+    }
+  }
+}
+
+/// Two E4M3 values times `scale`, as BF16.
+__device__ __forceinline__ std::uint32_t widen_pair(std::uint32_t pair, float scale) {
+  const __half2_raw halves =
+      __nv_cvt_fp8x2_to_halfraw2(static_cast<__nv_fp8x2_storage_t>(pair), __NV_E4M3);
+  const float2 values = __half22float2(__half2(halves));
+  return pack_bf16(values.x * scale, values.y * scale);
+}
+
+/// Eight values, the lower half of 16 bytes first.
+__device__ __forceinline__ uint4 widen_eight(std::uint32_t low, std::uint32_t high, float scale) {
+  return make_uint4(widen_pair(low & 0xFFFFU, scale), widen_pair(low >> 16, scale),
+                    widen_pair(high & 0xFFFFU, scale), widen_pair(high >> 16, scale));
+}
+
+/// Widens one stage: a warp takes every fourth strip, a lane 16 bytes of one of its rows. `scale`
+/// of lane i is that of the warp's i-th strip.
+template <int kN>
+__device__ __forceinline__ void widen_stage(std::uint32_t from, std::uint32_t to, float scale,
+                                            int warp, int lane) {
+#pragma unroll 4
+  for (int i = 0; i < kN / 32; ++i) {
+    const int strip = i * 4 + warp;
+    const float s = __shfl_sync(~0U, scale, i);
+    const uint4 in = load_shared_16(from + strip * kStripRows * kTileK + lane * 16);
+    // 16 FP8 columns of a row are two core matrices of BF16.
+    const std::uint32_t out = to + strip * kStripRows * kTileK * 2 + lane / 8 * 256 + lane % 8 * 16;
+    store_shared_16(out, widen_eight(in.x, in.y, s));
+    store_shared_16(out + 128, widen_eight(in.z, in.w, s));
+  }
+}
+
+/// The warpgroup between the FP8 ring and the stages.
+template <int kN>
+__device__ void widen_stages(const GemmParams& p, const Shared<kN, Format::fp8>& shared,
+                             TileWalk<kN> walk, int warp, int lane) {
+  using S = Shape<kN, Format::fp8>;
+  const PackedShape shape{Format::fp8, p.n, p.k};
+  RingPosition<S::kStages> stage;
+  RingPosition<S::kNarrowSlots> narrow;
+  for (Tile tile; walk.next(p, tile);) {
+    // The lane's strip; lanes beyond the last one repeat it.
+    const int row = min(tile.col + (lane % (kN / 32) * 4 + warp) * kStripRows, p.n - kStripRows);
+    const auto scale_at = [&](int k) {
+      const int col = min(k, p.k - 1);
+      return __ldg(reinterpret_cast<const float*>(tile.weights + shape.scale_offset(row, col))) /
+             kFp8WeightScale;
+    };
+    float next_scale = scale_at(0);
+    for (int k = 0; k < p.k; k += kTileK) {
+      const float scale = next_scale;
+      next_scale = scale_at(k + kTileK);
+      mbarrier_wait(shared.narrow_full(narrow.slot), narrow.phase);
+      mbarrier_wait(shared.empty(stage.slot), stage.phase ^ 1);
+      widen_stage<kN>(shared.narrow(narrow.slot), shared.w(stage.slot), scale, warp, lane);
+      fence_shared_for_copies();
+      __syncwarp();
+      if (lane == 0) {
+        mbarrier_arrive(shared.full(stage.slot));
+        mbarrier_arrive(shared.narrow_empty(narrow.slot));
+      }
+      stage.advance();
+      narrow.advance();
+    }
+  }
+}
+
+/// Adds a stage's products to acc; queued, not waited for. Where K ends within the stage, X is zero
+/// and W is what an earlier stage, or clear_stages, left.
+template <int kN>
+__device__ __forceinline__ void multiply_stage(std::uint32_t x, std::uint32_t w, bool add,
+                                               float (&acc)[kN / 2]) {
+  const std::uint64_t a = shared_operand(x, 16, 1024, SharedLayout::swizzle_128);
+  const std::uint64_t b =
+      shared_operand(w, 128, kStripRows * kTileK * 2, SharedLayout::core_matrices);
+#pragma unroll
+  for (int slice = 0; slice < kTileK / kSliceK; ++slice) {
+    multiply_shared(acc, operand_at(a, slice * 32), operand_at(b, slice * 256), add || slice > 0);
+  }
+}
+
+/// All of K of one tile for a warpgroup's 64 rows.
+template <int kN, Format kFormat>
+__device__ __forceinline__ void multiply_tile(const GemmParams& p,
+                                              const Shared<kN, kFormat>& shared,
+                                              RingPosition<Shape<kN, kFormat>::kStages>& ring,
+                                              int warpgroup, int lane, float (&acc)[kN / 2]) {
+  std::uint32_t used = 0;
+  for (int k = 0; k < p.k; k += kTileK) {
+    mbarrier_wait(shared.full(ring.slot), ring.phase);
+    products_begin();
+    multiply_stage<kN>(shared.x(ring.slot) + warpgroup * 64 * kTileK * 2, shared.w(ring.slot),
+                       k > 0, acc);
+    products_commit();
+    products_wait<1>();
+    if (k > 0 && lane == 0) mbarrier_arrive(used);
+    used = shared.empty(ring.slot);
+    ring.advance();
+  }
+  products_wait<0>();
+  if (lane == 0) mbarrier_arrive(used);
+}
+
+/// Lets the ring pass where a warpgroup has no rows.
+template <int kN, Format kFormat>
+__device__ __forceinline__ void skip_tile(const GemmParams& p, const Shared<kN, kFormat>& shared,
+                                          RingPosition<Shape<kN, kFormat>::kStages>& ring,
+                                          int lane) {
+  for (int k = 0; k < p.k; k += kTileK) {
+    mbarrier_wait(shared.full(ring.slot), ring.phase);
+    if (lane == 0) mbarrier_arrive(shared.empty(ring.slot));
+    ring.advance();
+  }
+}
+
+template <int kN, Format kFormat>
+__device__ void consume(const GemmParams& p, const Shared<kN, kFormat>& shared, TileWalk<kN> walk,
+                        int warpgroup, int lane) {
+  RingPosition<Shape<kN, kFormat>::kStages> ring;
+  for (Tile tile; walk.next(p, tile);) {
+    const int row = tile.row + warpgroup * 64;
+    if (row >= tile.end) {
+      skip_tile<kN, kFormat>(p, shared, ring, lane);
+      continue;
+    }
+    float acc[kN / 2];
+    multiply_tile<kN, kFormat>(p, shared, ring, warpgroup, lane, acc);
+    const int warp = static_cast<int>(threadIdx.x) / 32 % 4;
+    store_tile<kN>(p, tile, row + warp * 16 + lane / 4, lane, acc);
+  }
+}
+
+/// Bits that shared memory happens to hold could be no numbers, which zeros of X do not cancel.
+template <class S>
+__device__ void clear_stages(std::byte* memory, int thread) {
+  for (int at = thread * 16; at < S::kBarriersAt; at += S::kThreads * 16) {
+    *reinterpret_cast<uint4*>(memory + at) = make_uint4(0, 0, 0, 0);
+  }
+  fence_shared_for_copies();
+}
+
+template <int kN, Format kFormat>
+__global__ void __launch_bounds__(Shape<kN, kFormat>::kThreads, 1)
+    gemm_kernel(const __grid_constant__ GemmParams p, const __grid_constant__ CUtensorMap x) {
+  using S = Shape<kN, kFormat>;
+  extern __shared__ __align__(1024) std::byte memory[];
+  const Shared<kN, kFormat> shared{shared_address(memory)};
+  int* groups = reinterpret_cast<int*>(memory + S::kGroupsAt);
+  const int thread = static_cast<int>(threadIdx.x);
+  if (thread == 0) shared.init_barriers();
+  copy_groups(p, groups, thread, S::kThreads);
+  if (p.k % kTileK != 0) clear_stages<S>(memory, thread);
+  __syncthreads();
+  const TileWalk<kN> walk(groups);
+  const int lane = thread % 32;
+  const int warp = __shfl_sync(~0U, thread / 32, 0);  // known to be uniform
+  if constexpr (S::kNarrow) {
+    if (warp < 4) {
+      give_registers<40>();
+      if (warp == 0) load_stages<kN, kFormat>(p, x, shared, walk, lane);
+      if (warp == 1) load_narrow<kN>(p, shared, walk, lane);
+    } else if (warp < 8) {
+      give_registers<96>();
+      widen_stages<kN>(p, shared, walk, warp - 4, lane);
+    } else {
+      take_registers<160>();
+      consume<kN, kFormat>(p, shared, walk, warp / 4 - 2, lane);
+    }
+  } else {
+    if (warp < 4) {
+      give_registers<40>();
+      if (warp == 0) load_stages<kN, kFormat>(p, x, shared, walk, lane);
+    } else {
+      take_registers<232>();
+      consume<kN, kFormat>(p, shared, walk, warp / 4 - 1, lane);
+    }
+  }
+}
+
+template <int kN, Format kFormat>
+cudaError_t prepare_one() {
+  return cudaFuncSetAttribute(gemm_kernel<kN, kFormat>, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                              Shape<kN, kFormat>::kSharedBytes);
+}
+
+template <int kN, Format kFormat>
+cudaError_t launch_one(const GemmParams& params, const CUtensorMap& x, int blocks,
+                       cudaStream_t stream) {
+  using S = Shape<kN, kFormat>;
+  gemm_kernel<kN, kFormat><<<blocks, S::kThreads, S::kSharedBytes, stream>>>(params, x);
+  return cudaGetLastError();
+}
+
+/// Rounds of tiles that the busiest block walks, in units of 128 columns. Groups are taken as
+/// equally long.
+int rounds(const GemmParams& p, int n, int multiprocessors) {
+  const int groups = p.groups > 0 ? p.groups : 1;
+  const int tiles_m = (p.rows + groups * kTileM - 1) / (groups * kTileM) * groups;
+  const int tiles = tiles_m * ((p.n + n - 1) / n);
+  return (tiles + multiprocessors - 1) / multiprocessors * (n / 128);
+}
+
+}  // namespace
+
+cudaError_t prepare_gemm_wgmma() {
+  for (const cudaError_t error :
+       {prepare_one<128, Format::bf16>(), prepare_one<256, Format::bf16>(),
+        prepare_one<128, Format::fp8>()}) {
+    if (error != cudaSuccess) return error;
+  }
+  return cudaSuccess;
+}
+
+cudaError_t launch_gemm_wgmma(const GemmDevice& device, const GemmParams& params,
+                              cudaStream_t stream) {
+  if (params.groups > kMaxGroups) return cudaErrorInvalidValue;
+  CUtensorMap x;
+  const cudaError_t error =
+      device.encoder.encode({params.x, params.rows, params.k, params.x_pitch, kTileM, kTileK}, x);
+  if (error != cudaSuccess) return error;
+  const int blocks = device.multiprocessors;
+  // With four warpgroups a thread has too few registers for wide tiles.
+  if (params.format == Format::fp8) return launch_one<128, Format::fp8>(params, x, blocks, stream);
+  // Wide tiles read less, narrow ones leave fewer multiprocessors idle in the last round.
+  const bool wide = rounds(params, 256, blocks) <= rounds(params, 128, blocks) * 11 / 10;
+  return wide ? launch_one<256, Format::bf16>(params, x, blocks, stream)
+              : launch_one<128, Format::bf16>(params, x, blocks, stream);
+}
+
+}  // namespace caretd::kernels::cuda

@@ -17,7 +17,7 @@ struct Tile {
   int row = 0;
   int end = 0;  ///< rows of the group end here
   int col = 0;
-  const std::byte* weights = nullptr;
+  int group = 0;
 };
 
 /// Brings the groups' first rows into shared memory.
@@ -56,7 +56,7 @@ class TileWalk {
         tile.row = begin + (band * kBandTiles + within % height) * kTileM;
         tile.end = end;
         tile.col = within / height * kN;
-        tile.weights = p.weights + group_ * PackedShape{p.format, p.n, p.k}.bytes();
+        tile.group = group_;
         index_ += static_cast<int>(gridDim.x);
         return true;
       }
@@ -118,11 +118,11 @@ __device__ __forceinline__ void store_gated(const GemmParams& p, const Tile& til
   }
 }
 
-/// Columns from `first` on, as float32.
+/// Columns from `first` on, as float32. Added without reading: no other block adds to the same
+/// elements, so the result does not depend on the order.
 template <int kN, bool kAdd>
 __device__ __forceinline__ void store_f32(const GemmParams& p, const Tile& tile, int row, int lane,
                                           int first, const float (&acc)[kN / 2]) {
-  constexpr int kBatch = 8;  // reads under way together
   const int pitch = p.n - first;
 #pragma unroll
   for (int half = 0; half < 2; ++half) {
@@ -130,22 +130,14 @@ __device__ __forceinline__ void store_f32(const GemmParams& p, const Tile& tile,
     if (r >= tile.end) continue;
     float* out = p.out_f32 + r * pitch - first + lane % 4 * 2;
 #pragma unroll
-    for (int begin = 0; begin < kN / 8; begin += kBatch) {
-      float2 sum[kBatch];
-#pragma unroll
-      for (int i = 0; i < kBatch; ++i) {
-        const int j = begin + i;
-        const int col = tile.col + j * 8;
-        sum[i] = make_float2(acc[j * 4 + half * 2], acc[j * 4 + half * 2 + 1]);
-        if (kAdd && col < p.n) {
-          const float2 old = *reinterpret_cast<const float2*>(out + col);
-          sum[i] = make_float2(old.x + sum[i].x, old.y + sum[i].y);
-        }
-      }
-#pragma unroll
-      for (int i = 0; i < kBatch; ++i) {
-        const int col = tile.col + (begin + i) * 8;
-        if (col >= first && col < p.n) *reinterpret_cast<float2*>(out + col) = sum[i];
+    for (int j = 0; j < kN / 8; ++j) {
+      const int col = tile.col + j * 8;
+      const float* pair = acc + j * 4 + half * 2;
+      if (col < first || col >= p.n) continue;
+      if (kAdd) {
+        add_to_pair(out + col, pair[0], pair[1]);
+      } else {
+        *reinterpret_cast<float2*>(out + col) = make_float2(pair[0], pair[1]);
       }
     }
   }

@@ -3,6 +3,8 @@
 // warpgroups of 64 rows each multiply from it. X arrives swizzled by the tensor copy engine, W as
 // the core matrices it is packed in. FP8 weights arrive in a ring of their own, from which one
 // more warpgroup widens them into the stages.
+#include <algorithm>
+
 #include <cuda_fp16.h>
 #include <cuda_fp8.h>
 
@@ -69,66 +71,57 @@ struct Shared {
   }
 };
 
-/// Copies columns [k, k + columns) of the tile's strips of W; called by one warp. Returns before
-/// the data is there.
+/// The matrices that tiles are copied from.
+struct Maps {
+  CUtensorMap x;
+  CUtensorMap w;       ///< whole chunks
+  CUtensorMap w_last;  ///< the narrower last chunk
+};
+
+/// Copies 64 columns of the tile's strips of W, zeros behind the last column.
 template <int kN, Format kFormat>
-__device__ __forceinline__ void copy_strips(const GemmParams& p, const Tile& tile, std::uint32_t to,
-                                            int k, int columns, std::uint32_t barrier, int lane) {
+__device__ __forceinline__ void copy_strips(const GemmParams& p, const Maps& maps, const Tile& tile,
+                                            std::uint32_t to, int k, std::uint32_t barrier) {
   const PackedShape shape{kFormat, p.n, p.k};
-  constexpr int kStripBytes = kStripRows * kTileK * element_bytes(kFormat);
-  for (int strip = lane; strip < kN / kStripRows; strip += 32) {
-    const int row = tile.col + strip * kStripRows;
-    if (row >= p.n) break;
-    bulk_copy(to + strip * kStripBytes, tile.weights + shape.offset(row, k),
-              kStripRows * columns * element_bytes(kFormat), barrier);
-  }
+  const int chunk = k / chunk_columns(kFormat);
+  const bool whole = chunk < p.k / chunk_columns(kFormat);
+  const int word = k % chunk_columns(kFormat) * kStripRows * element_bytes(kFormat) / 4;
+  strips_copy(to, whole ? maps.w : maps.w_last, word, whole ? chunk : 0,
+              tile.group * shape.tiles() + tile.col / kTileRows, barrier);
 }
 
-__device__ __forceinline__ int bytes_of_strips(const GemmParams& p, const Tile& tile, int n,
-                                               int columns, Format format) {
-  return min(p.n - tile.col, n) * columns * element_bytes(format);
-}
-
-/// The warp that fills the stages: X, and BF16 weights.
+/// The thread that fills the stages: X, and BF16 weights.
 template <int kN, Format kFormat>
-__device__ void load_stages(const GemmParams& p, const CUtensorMap& x,
-                            const Shared<kN, kFormat>& shared, TileWalk<kN> walk, int lane) {
+__device__ void load_stages(const GemmParams& p, const Maps& maps,
+                            const Shared<kN, kFormat>& shared, TileWalk<kN> walk) {
   using S = Shape<kN, kFormat>;
   RingPosition<S::kStages> ring;
   for (Tile tile; walk.next(p, tile);) {
     for (int k = 0; k < p.k; k += kTileK) {
-      const int columns = min(kTileK, p.k - k);
       mbarrier_wait(shared.empty(ring.slot), ring.phase ^ 1);
       const std::uint32_t full = shared.full(ring.slot);
-      if (lane == 0) {
-        const int w = S::kNarrow ? 0 : bytes_of_strips(p, tile, kN, columns, kFormat);
-        mbarrier_arrive_expect(full, S::kBytesX + w);
-        tile_copy(shared.x(ring.slot), x, tile.row, k, full);
-      }
-      __syncwarp();
+      mbarrier_arrive_expect(full, S::kNarrow ? S::kBytesX : S::kStageBytes);
+      tile_copy(shared.x(ring.slot), maps.x, tile.row, k, full);
       if constexpr (!S::kNarrow) {
-        copy_strips<kN, kFormat>(p, tile, shared.w(ring.slot), k, columns, full, lane);
+        copy_strips<kN, kFormat>(p, maps, tile, shared.w(ring.slot), k, full);
       }
       ring.advance();
     }
   }
 }
 
-/// The warp that brings FP8 weights.
+/// The thread that brings FP8 weights.
 template <int kN>
-__device__ void load_narrow(const GemmParams& p, const Shared<kN, Format::fp8>& shared,
-                            TileWalk<kN> walk, int lane) {
-  RingPosition<Shape<kN, Format::fp8>::kNarrowSlots> ring;
+__device__ void load_narrow(const GemmParams& p, const Maps& maps,
+                            const Shared<kN, Format::fp8>& shared, TileWalk<kN> walk) {
+  using S = Shape<kN, Format::fp8>;
+  RingPosition<S::kNarrowSlots> ring;
   for (Tile tile; walk.next(p, tile);) {
     for (int k = 0; k < p.k; k += kTileK) {
-      const int columns = min(kTileK, p.k - k);
       mbarrier_wait(shared.narrow_empty(ring.slot), ring.phase ^ 1);
       const std::uint32_t full = shared.narrow_full(ring.slot);
-      if (lane == 0) {
-        mbarrier_arrive_expect(full, bytes_of_strips(p, tile, kN, columns, Format::fp8));
-      }
-      __syncwarp();
-      copy_strips<kN, Format::fp8>(p, tile, shared.narrow(ring.slot), k, columns, full, lane);
+      mbarrier_arrive_expect(full, S::kNarrowBytes);
+      copy_strips<kN, Format::fp8>(p, maps, tile, shared.narrow(ring.slot), k, full);
       ring.advance();
     }
   }
@@ -174,11 +167,12 @@ __device__ void widen_stages(const GemmParams& p, const Shared<kN, Format::fp8>&
   RingPosition<S::kStages> stage;
   RingPosition<S::kNarrowSlots> narrow;
   for (Tile tile; walk.next(p, tile);) {
+    const std::byte* weights = p.weights + tile.group * shape.bytes();
     // The lane's strip; lanes beyond the last one repeat it.
     const int row = min(tile.col + (lane % (kN / 32) * 4 + warp) * kStripRows, p.n - kStripRows);
     const auto scale_at = [&](int k) {
       const int col = min(k, p.k - 1);
-      return __ldg(reinterpret_cast<const float*>(tile.weights + shape.scale_offset(row, col))) /
+      return __ldg(reinterpret_cast<const float*>(weights + shape.scale_offset(row, col))) /
              kFp8WeightScale;
     };
     float next_scale = scale_at(0);
@@ -200,8 +194,7 @@ __device__ void widen_stages(const GemmParams& p, const Shared<kN, Format::fp8>&
   }
 }
 
-/// Adds a stage's products to acc; queued, not waited for. Where K ends within the stage, X is zero
-/// and W is what an earlier stage, or clear_stages, left.
+/// Adds a stage's products to acc; queued, not waited for.
 template <int kN>
 __device__ __forceinline__ void multiply_stage(std::uint32_t x, std::uint32_t w, bool add,
                                                float (&acc)[kN / 2]) {
@@ -265,18 +258,9 @@ __device__ void consume(const GemmParams& p, const Shared<kN, kFormat>& shared, 
   }
 }
 
-/// Bits that shared memory happens to hold could be no numbers, which zeros of X do not cancel.
-template <class S>
-__device__ void clear_stages(std::byte* memory, int thread) {
-  for (int at = thread * 16; at < S::kBarriersAt; at += S::kThreads * 16) {
-    *reinterpret_cast<uint4*>(memory + at) = make_uint4(0, 0, 0, 0);
-  }
-  fence_shared_for_copies();
-}
-
 template <int kN, Format kFormat>
 __global__ void __launch_bounds__(Shape<kN, kFormat>::kThreads, 1)
-    gemm_kernel(const __grid_constant__ GemmParams p, const __grid_constant__ CUtensorMap x) {
+    gemm_kernel(const __grid_constant__ GemmParams p, const __grid_constant__ Maps maps) {
   using S = Shape<kN, kFormat>;
   extern __shared__ __align__(1024) std::byte memory[];
   const Shared<kN, kFormat> shared{shared_address(memory)};
@@ -284,7 +268,6 @@ __global__ void __launch_bounds__(Shape<kN, kFormat>::kThreads, 1)
   const int thread = static_cast<int>(threadIdx.x);
   if (thread == 0) shared.init_barriers();
   copy_groups(p, groups, thread, S::kThreads);
-  if (p.k % kTileK != 0) clear_stages<S>(memory, thread);
   __syncthreads();
   const TileWalk<kN> walk(groups);
   const int lane = thread % 32;
@@ -292,8 +275,8 @@ __global__ void __launch_bounds__(Shape<kN, kFormat>::kThreads, 1)
   if constexpr (S::kNarrow) {
     if (warp < 4) {
       give_registers<40>();
-      if (warp == 0) load_stages<kN, kFormat>(p, x, shared, walk, lane);
-      if (warp == 1) load_narrow<kN>(p, shared, walk, lane);
+      if (warp == 0 && lane == 0) load_stages<kN, kFormat>(p, maps, shared, walk);
+      if (warp == 1 && lane == 0) load_narrow<kN>(p, maps, shared, walk);
     } else if (warp < 8) {
       give_registers<96>();
       widen_stages<kN>(p, shared, walk, warp - 4, lane);
@@ -304,7 +287,7 @@ __global__ void __launch_bounds__(Shape<kN, kFormat>::kThreads, 1)
   } else {
     if (warp < 4) {
       give_registers<40>();
-      if (warp == 0) load_stages<kN, kFormat>(p, x, shared, walk, lane);
+      if (warp == 0 && lane == 0) load_stages<kN, kFormat>(p, maps, shared, walk);
     } else {
       take_registers<232>();
       consume<kN, kFormat>(p, shared, walk, warp / 4 - 1, lane);
@@ -318,11 +301,26 @@ cudaError_t prepare_one() {
                               Shape<kN, kFormat>::kSharedBytes);
 }
 
+cudaError_t encode_maps(const TensorMapEncoder& encoder, const GemmParams& p, int n, Maps& maps) {
+  cudaError_t error = encoder.encode({p.x, p.rows, p.k, p.x_pitch, kTileM, kTileK}, maps.x);
+  if (error != cudaSuccess) return error;
+  PackedMatrices w{p.weights, {p.format, p.n, p.k}, std::max(p.groups, 1), false, n, kTileK};
+  const int chunk = chunk_columns(p.format);
+  w.last_chunk = p.k < chunk;
+  error = encoder.encode(w, maps.w);
+  if (error != cudaSuccess) return error;
+  w.last_chunk = p.k % chunk != 0;
+  return encoder.encode(w, maps.w_last);
+}
+
 template <int kN, Format kFormat>
-cudaError_t launch_one(const GemmParams& params, const CUtensorMap& x, int blocks,
-                       cudaStream_t stream) {
+cudaError_t launch_one(const GemmDevice& device, const GemmParams& params, cudaStream_t stream) {
   using S = Shape<kN, kFormat>;
-  gemm_kernel<kN, kFormat><<<blocks, S::kThreads, S::kSharedBytes, stream>>>(params, x);
+  Maps maps;
+  const cudaError_t error = encode_maps(device.encoder, params, kN, maps);
+  if (error != cudaSuccess) return error;
+  gemm_kernel<kN, kFormat>
+      <<<device.multiprocessors, S::kThreads, S::kSharedBytes, stream>>>(params, maps);
   return cudaGetLastError();
 }
 
@@ -349,17 +347,13 @@ cudaError_t prepare_gemm_wgmma() {
 cudaError_t launch_gemm_wgmma(const GemmDevice& device, const GemmParams& params,
                               cudaStream_t stream) {
   if (params.groups > kMaxGroups) return cudaErrorInvalidValue;
-  CUtensorMap x;
-  const cudaError_t error =
-      device.encoder.encode({params.x, params.rows, params.k, params.x_pitch, kTileM, kTileK}, x);
-  if (error != cudaSuccess) return error;
-  const int blocks = device.multiprocessors;
   // With four warpgroups a thread has too few registers for wide tiles.
-  if (params.format == Format::fp8) return launch_one<128, Format::fp8>(params, x, blocks, stream);
+  if (params.format == Format::fp8) return launch_one<128, Format::fp8>(device, params, stream);
   // Wide tiles read less, narrow ones leave fewer multiprocessors idle in the last round.
+  const int blocks = device.multiprocessors;
   const bool wide = rounds(params, 256, blocks) <= rounds(params, 128, blocks) * 11 / 10;
-  return wide ? launch_one<256, Format::bf16>(params, x, blocks, stream)
-              : launch_one<128, Format::bf16>(params, x, blocks, stream);
+  return wide ? launch_one<256, Format::bf16>(device, params, stream)
+              : launch_one<128, Format::bf16>(device, params, stream);
 }
 
 }  // namespace caretd::kernels::cuda

@@ -17,16 +17,6 @@ __device__ __forceinline__ void mbarrier_arrive_expect(std::uint32_t barrier, un
                : "memory");
 }
 
-/// Copies `bytes` (a multiple of 16); called by one thread.
-__device__ __forceinline__ void bulk_copy(std::uint32_t to, const void* from, unsigned bytes,
-                                          std::uint32_t barrier) {
-  asm volatile(
-      "cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];" ::
-          "r"(to),
-      "l"(from), "r"(bytes), "r"(barrier)
-      : "memory");
-}
-
 /// Copies the map's box at (row, col), zeros where it leaves the matrix; called by one thread.
 __device__ __forceinline__ void tile_copy(std::uint32_t to, const CUtensorMap& map, int row,
                                           int col, std::uint32_t barrier) {
@@ -34,6 +24,16 @@ __device__ __forceinline__ void tile_copy(std::uint32_t to, const CUtensorMap& m
       "cp.async.bulk.tensor.2d.shared::cluster.global.mbarrier::complete_tx::bytes"
       " [%0], [%1, {%2, %3}], [%4];" ::"r"(to),
       "l"(&map), "r"(col), "r"(row), "r"(barrier)
+      : "memory");
+}
+
+/// Copies the box of packed strips (tensor_map.h) that begins with the given word, chunk and tile.
+__device__ __forceinline__ void strips_copy(std::uint32_t to, const CUtensorMap& map, int word,
+                                            int chunk, int tile, std::uint32_t barrier) {
+  asm volatile(
+      "cp.async.bulk.tensor.4d.shared::cluster.global.mbarrier::complete_tx::bytes"
+      " [%0], [%1, {%2, %3, %4, %5}], [%6];" ::"r"(to),
+      "l"(&map), "r"(word), "r"(0), "r"(chunk), "r"(tile), "r"(barrier)
       : "memory");
 }
 
@@ -57,6 +57,12 @@ __device__ __forceinline__ uint4 load_shared_16(std::uint32_t address) {
 __device__ __forceinline__ void store_shared_16(std::uint32_t address, const uint4& value) {
   asm volatile("st.shared.v4.b32 [%0], {%1, %2, %3, %4};" ::"r"(address), "r"(value.x),
                "r"(value.y), "r"(value.z), "r"(value.w)
+               : "memory");
+}
+
+/// Adds to two neighbouring floats in global memory without waiting for them.
+__device__ __forceinline__ void add_to_pair(float* to, float first, float second) {
+  asm volatile("red.global.add.v2.f32 [%0], {%1, %2};" ::"l"(to), "f"(first), "f"(second)
                : "memory");
 }
 

@@ -84,23 +84,34 @@ __global__ void norm_kernel(const T* x, const float* weight, int rows, int width
   }
 }
 
-/// A warp a (token, head), and a warp a token for the page row.
-__global__ void rotate_kernel(const __grid_constant__ StepParams p, int layer, __nv_bfloat16* q,
-                              const float* kv) {
+constexpr int kRotateHeadWarps = 4;
+
+/// Rotates eight neighbouring BF16 elements.
+__device__ __forceinline__ void rotate_eight(__nv_bfloat16* at, const float2* turns) {
+  const Eight v = load_eight(at);
+#pragma unroll
+  for (int i = 0; i < 4; ++i) {
+    step::rotate_pair(v.value[2 * i], v.value[2 * i + 1], turns[i], at + 2 * i);
+  }
+}
+
+/// A block a token: four warps rotate the queries, one norms and rotates the page row.
+__global__ void __launch_bounds__((kRotateHeadWarps + 1) * 32)
+    rotate_kernel(const __grid_constant__ StepParams p, int layer, __nv_bfloat16* q,
+                  const float* kv) {
   const StepDims& dims = p.dims;
-  const int warp = global_warp();
+  const int token = static_cast<int>(blockIdx.x);
   const int lane = lane_id();
-  const int token = warp / (dims.heads + 1);
-  const int head = warp % (dims.heads + 1);
-  if (token >= p.batch.tokens) return;
   const StepToken& t = p.batch.token[token];
   const float2* turns = p.weights.rotary + static_cast<std::int64_t>(t.position) * (dims.rope / 2);
-  if (head < dims.heads) {
-    __nv_bfloat16* pe =
-        q + (static_cast<std::int64_t>(token) * dims.heads + head) * dims.head_dim() + dims.nope;
-    for (int i = lane; i < dims.rope / 2; i += 32) {
-      const float2 pair = __bfloat1622float2(reinterpret_cast<const __nv_bfloat162*>(pe)[i]);
-      step::rotate_pair(pair.x, pair.y, turns[i], pe + 2 * i);
+  if (threadIdx.x < kRotateHeadWarps * 32) {
+    const int pieces = dims.rope / 8;
+    for (int i = threadIdx.x; i < dims.heads * pieces; i += kRotateHeadWarps * 32) {
+      const int col = i % pieces * 8;
+      rotate_eight(
+          q + (static_cast<std::int64_t>(token) * dims.heads + i / pieces) * dims.head_dim() +
+              dims.nope + col,
+          turns + col / 2);
     }
     return;
   }
@@ -109,8 +120,10 @@ __global__ void rotate_kernel(const __grid_constant__ StepParams p, int layer, _
   __nv_bfloat16* out =
       step::page_row(p, p.batch.pages[t.position / kPageRows], layer, t.position % kPageRows);
   float sum = 0.0F;
+#pragma unroll 4
   for (int c = lane; c < dims.kv_rank; c += 32) sum += row[c] * row[c];
   const float scale = rsqrtf(warp_sum(sum) / dims.kv_rank + dims.norm_epsilon);
+#pragma unroll 4
   for (int c = lane; c < dims.kv_rank; c += 32) out[c] = __float2bfloat16(row[c] * scale * norm[c]);
   for (int i = lane; i < dims.rope / 2; i += 32) {
     const float* pair = row + dims.kv_rank + 2 * i;
@@ -129,88 +142,110 @@ __global__ void gather_kernel(const __grid_constant__ StepParams p, int layer, i
   for (int i = lane_id(); i < pieces; i += 32) to[i] = from[i];
 }
 
-constexpr int kRouterTokens = 32;
-constexpr int kRouterExperts = 64;
+constexpr int kRouterTile = 64;  // tokens and experts of a block
 constexpr int kRouterColumns = 32;
-
-/// What a thread brings of 32 columns: four columns of one token and of two experts.
-struct RouterPiece {
-  float4 x;
-  float4 w[2];
-
-  __device__ __forceinline__ void load(const float* x_row, const float* const (&w_row)[2],
-                                       const float* norm, int col) {
-    const float4 n = *reinterpret_cast<const float4*>(norm + col);
-    x = *reinterpret_cast<const float4*>(x_row + col);
-    for (int i = 0; i < 2; ++i) {
-      const float4 v = *reinterpret_cast<const float4*>(w_row[i] + col);
-      w[i] = make_float4(v.x * n.x, v.y * n.y, v.z * n.z, v.w * n.w);
-    }
-  }
-};
+constexpr int kRouterPitch = kRouterTile + 4;
 
 /// How many blocks share the columns of a token's logits.
 __host__ __device__ int router_slices(const StepDims& dims) {
   return dims.hidden % (kRouterParts * kRouterColumns) == 0 ? kRouterParts : 1;
 }
 
-/// Dot products of 32 tokens with 64 experts over a slice of the columns, and the tokens' sums of
-/// squares; float32. A thread computes eight experts of one token.
-__global__ void __launch_bounds__(kThreads)
-    router_kernel(const __grid_constant__ StepParams p, int layer, const float* x) {
-  constexpr int kPitch = kRouterExperts + 4;
-  __shared__ float xs[kRouterColumns][kRouterTokens + 1];
-  __shared__ __align__(16) float ws[kRouterColumns][kPitch];
-  const StepDims& dims = p.dims;
-  const int first_token = static_cast<int>(blockIdx.x) * kRouterTokens;
-  const int first_expert = static_cast<int>(blockIdx.y) * kRouterExperts;
-  const int slice = dims.hidden / static_cast<int>(gridDim.z);
-  const int begin = static_cast<int>(blockIdx.z) * slice;
-  const float* norm = p.weights.ffn_norm + static_cast<std::int64_t>(layer) * dims.hidden;
-  const float* router = p.weights.router + static_cast<std::int64_t>(dims.moe_index(layer)) *
-                                               dims.experts * dims.hidden;
-  const int thread = static_cast<int>(threadIdx.x);
-  const int row = thread / 8;
-  const int col = thread % 8 * 4;
-  const auto row_of = [&](const float* matrix, int index, int rows) {
-    return matrix + static_cast<std::int64_t>(min(index, rows - 1)) * dims.hidden;
-  };
-  const float* x_row = row_of(x, first_token + row, p.batch.tokens);
-  const float* const w_row[2] = {row_of(router, first_expert + row, dims.experts),
-                                 row_of(router, first_expert + row + 32, dims.experts)};
-  const int token = thread % 32;
-  const int group = thread / 32;
-  float dot[8] = {};
-  float squares = 0.0F;
-  RouterPiece piece;
-  piece.load(x_row, w_row, norm, begin + col);
-  for (int at = begin; at < begin + slice; at += kRouterColumns) {
-    __syncthreads();
-    for (int i = 0; i < 4; ++i) {
-      xs[col + i][row] = (&piece.x.x)[i];
-      ws[col + i][row] = (&piece.w[0].x)[i];
-      ws[col + i][row + 32] = (&piece.w[1].x)[i];
-    }
-    __syncthreads();
-    if (at + kRouterColumns < begin + slice) {
-      piece.load(x_row, w_row, norm, at + kRouterColumns + col);
-    }
-#pragma unroll 8
-    for (int c = 0; c < kRouterColumns; ++c) {
-      const float value = xs[c][token];
-      const Eight w = load_eight(&ws[c][group * 8]);
-      squares += value * value;
+/// What a thread brings of 32 columns: four columns of two tokens and of two experts. The lanes of
+/// a warp bring the same columns of neighbouring rows, which meets every bank once.
+struct RouterPiece {
+  const float* norm;
+  const float* row[2];     ///< of x
+  const float* expert[2];  ///< rows of the router
+  float4 x[2];
+  float4 w[2];
+  float squares[2];
+
+  __device__ __forceinline__ void load(int col) {
+    const float4 n = *reinterpret_cast<const float4*>(norm + col);
 #pragma unroll
-      for (int e = 0; e < 8; ++e) dot[e] += value * w.value[e];
+    for (int i = 0; i < 2; ++i) {
+      x[i] = *reinterpret_cast<const float4*>(row[i] + col);
+      const float4 v = *reinterpret_cast<const float4*>(expert[i] + col);
+      w[i] = make_float4(v.x * n.x, v.y * n.y, v.z * n.z, v.w * n.w);
     }
   }
-  if (first_token + token >= p.batch.tokens) return;
-  float2* out =
-      p.buffers.router_parts +
-      (static_cast<std::int64_t>(first_token + token) * kRouterParts + blockIdx.z) * dims.experts;
-  for (int e = 0; e < 8; ++e) {
-    const int expert = first_expert + group * 8 + e;
-    if (expert < dims.experts) out[expert] = make_float2(dot[e], squares);
+  __device__ __forceinline__ void store(float (*xs)[kRouterPitch], float (*ws)[kRouterPitch],
+                                        int at, int col) {
+#pragma unroll
+    for (int i = 0; i < 2; ++i) {
+      const float xv[] = {x[i].x, x[i].y, x[i].z, x[i].w};
+      const float wv[] = {w[i].x, w[i].y, w[i].z, w[i].w};
+#pragma unroll
+      for (int c = 0; c < 4; ++c) {
+        xs[col + c][at + i * 32] = xv[c];
+        ws[col + c][at + i * 32] = wv[c];
+        squares[i] += xv[c] * xv[c];
+      }
+    }
+  }
+};
+
+/// Dot products of 64 tokens with 64 experts over a slice of the columns, and the tokens' sums of
+/// squares; float32. A thread computes four tokens' logits of four experts.
+__global__ void __launch_bounds__(kThreads)
+    router_kernel(const __grid_constant__ StepParams p, int layer, const float* x) {
+  __shared__ __align__(16) float xs[kRouterColumns][kRouterPitch];
+  __shared__ __align__(16) float ws[kRouterColumns][kRouterPitch];
+  __shared__ float squares[kRouterTile][kWarps];
+  const StepDims& dims = p.dims;
+  const int first_token = static_cast<int>(blockIdx.x) * kRouterTile;
+  const int first_expert = static_cast<int>(blockIdx.y) * kRouterTile;
+  const int slice = dims.hidden / static_cast<int>(gridDim.z);
+  const int begin = static_cast<int>(blockIdx.z) * slice;
+  const int lane = lane_id();
+  const int warp = static_cast<int>(threadIdx.x) / 32;
+  const auto row_of = [&](const float* matrix, int index, int rows) {
+    return matrix + static_cast<std::int64_t>(min(index, rows - 1)) * dims.hidden + begin;
+  };
+  const float* router = p.weights.router + static_cast<std::int64_t>(dims.moe_index(layer)) *
+                                               dims.experts * dims.hidden;
+  RouterPiece piece = {};
+  piece.norm = p.weights.ffn_norm + static_cast<std::int64_t>(layer) * dims.hidden + begin;
+  for (int i = 0; i < 2; ++i) {
+    piece.row[i] = row_of(x, first_token + lane + i * 32, p.batch.tokens);
+    piece.expert[i] = row_of(router, first_expert + lane + i * 32, dims.experts);
+  }
+  const int token = static_cast<int>(threadIdx.x) / 16 * 4;
+  const int expert = static_cast<int>(threadIdx.x) % 16 * 4;
+  float dot[4][4] = {};
+  piece.load(warp * 4);
+  for (int at = 0; at < slice; at += kRouterColumns) {
+    __syncthreads();
+    piece.store(xs, ws, lane, warp * 4);
+    __syncthreads();
+    if (at + kRouterColumns < slice) piece.load(at + kRouterColumns + warp * 4);
+#pragma unroll 8
+    for (int c = 0; c < kRouterColumns; ++c) {
+      const float4 a = *reinterpret_cast<const float4*>(&xs[c][token]);
+      const float4 b = *reinterpret_cast<const float4*>(&ws[c][expert]);
+      const float xv[] = {a.x, a.y, a.z, a.w};
+      const float wv[] = {b.x, b.y, b.z, b.w};
+#pragma unroll
+      for (int t = 0; t < 4; ++t) {
+#pragma unroll
+        for (int e = 0; e < 4; ++e) dot[t][e] += xv[t] * wv[e];
+      }
+    }
+  }
+  for (int i = 0; i < 2; ++i) squares[lane + i * 32][warp] = piece.squares[i];
+  __syncthreads();
+  for (int t = 0; t < 4; ++t) {
+    if (first_token + token + t >= p.batch.tokens) break;
+    float sum = 0.0F;
+    for (int w = 0; w < kWarps; ++w) sum += squares[token + t][w];
+    float2* out = p.buffers.router_parts +
+                  (static_cast<std::int64_t>(first_token + token + t) * kRouterParts + blockIdx.z) *
+                      dims.experts +
+                  first_expert + expert;
+    for (int e = 0; e < 4; ++e) {
+      if (first_expert + expert + e < dims.experts) out[e] = make_float2(dot[t][e], sum);
+    }
   }
 }
 
@@ -226,64 +261,69 @@ __global__ void choose_kernel(const __grid_constant__ StepParams p, int layer) {
 }
 
 constexpr int kGroupThreads = 1024;
+constexpr int kGroupWarps = kGroupThreads / 32;
 
-/// Sum over the block's threads of `value`, and of those before this one.
-struct BlockSum {
-  int before;
-  int all;
-};
-__device__ BlockSum block_sum(int value, int* of_warp) {
-  const int lane = lane_id();
-  const int warp = static_cast<int>(threadIdx.x) / 32;
-  int upto = value;
-#pragma unroll
-  for (int offset = 1; offset < 32; offset *= 2) {
-    const int other = __shfl_up_sync(~0U, upto, offset);
-    if (lane >= offset) upto += other;
-  }
-  if (lane == 31) of_warp[warp] = upto;
+/// Sum over the block's threads; `of_warp` has room for a number a warp.
+__device__ int block_sum(int value, int* of_warp) {
+  value = __reduce_add_sync(~0U, value);
+  if (lane_id() == 0) of_warp[threadIdx.x / 32] = value;
   __syncthreads();
-  BlockSum sum{upto - value, 0};
-  for (int w = 0; w < kGroupThreads / 32; ++w) {
-    if (w < warp) sum.before += of_warp[w];
-    sum.all += of_warp[w];
-  }
-  __syncthreads();
-  return sum;
+  return __reduce_add_sync(~0U, of_warp[lane_id()]);
 }
 
-/// One block an expert; a thread takes neighbouring tokens.
+/// A token's experts.
+struct Chosen {
+  int expert[kMaxTopK];
+
+  __device__ explicit Chosen(const int* from) {
+    static_assert(kMaxTopK == 8);
+    const auto* halves = reinterpret_cast<const int4*>(from);
+    const int4 a = halves[0];
+    const int4 b = halves[1];
+    const int all[] = {a.x, a.y, a.z, a.w, b.x, b.y, b.z, b.w};
+    for (int k = 0; k < kMaxTopK; ++k) expert[k] = all[k];
+  }
+};
+
+/// One block an expert: counts the choices of experts before it, then places its own in the order
+/// of the tokens.
 __global__ void __launch_bounds__(kGroupThreads)
     group_kernel(const __grid_constant__ StepParams p, int* begin, int* place_of) {
-  __shared__ int of_warp[kGroupThreads / 32];
+  static_assert(kGroupWarps == 32, "a lane a warp");
+  __shared__ int of_warp[2][kGroupWarps];
   const int expert = static_cast<int>(blockIdx.x);
+  const int lane = lane_id();
+  const int warp = static_cast<int>(threadIdx.x) / 32;
   const int topk = p.dims.topk;
-  const int each = (p.batch.tokens + kGroupThreads - 1) / kGroupThreads;
-  const int first = min(static_cast<int>(threadIdx.x) * each, p.batch.tokens);
-  const int last = min(first + each, p.batch.tokens);
   int smaller = 0;
-  int mine = 0;
-  for (int token = first; token < last; ++token) {
-    for (int k = 0; k < topk; ++k) {
-      const int chosen = p.buffers.topk_expert[token * kMaxTopK + k];
-      smaller += chosen < expert ? 1 : 0;
-      mine += chosen == expert ? 1 : 0;
-    }
+  for (int token = threadIdx.x; token < p.batch.tokens; token += kGroupThreads) {
+    const Chosen chosen(p.buffers.topk_expert + token * kMaxTopK);
+#pragma unroll
+    for (int k = 0; k < kMaxTopK; ++k) smaller += k < topk && chosen.expert[k] < expert ? 1 : 0;
   }
-  const int start = block_sum(smaller, of_warp).all;
-  const BlockSum sum = block_sum(mine, of_warp);
-  if (threadIdx.x == 0) {
-    begin[expert] = start;
-    if (expert + 1 == p.dims.experts) begin[expert + 1] = start + sum.all;
-  }
-  int place = start + sum.before;
-  for (int token = first; token < last && mine > 0; ++token) {
-    for (int k = 0; k < topk; ++k) {
-      if (p.buffers.topk_expert[token * kMaxTopK + k] == expert) {
-        place_of[token * topk + k] = place++;
+  int place = block_sum(smaller, of_warp[1]);
+  if (threadIdx.x == 0) begin[expert] = place;
+  for (int first = 0, round = 0; first < p.batch.tokens; first += kGroupThreads, round ^= 1) {
+    const int token = first + static_cast<int>(threadIdx.x);
+    int mine = -1;
+    if (token < p.batch.tokens) {
+      const Chosen chosen(p.buffers.topk_expert + token * kMaxTopK);
+#pragma unroll
+      for (int k = 0; k < kMaxTopK; ++k) {
+        if (k < topk && chosen.expert[k] == expert) mine = k;
       }
     }
+    const unsigned votes = __ballot_sync(~0U, mine >= 0);
+    if (lane == 0) of_warp[round][warp] = __popc(votes);
+    __syncthreads();
+    const int found = of_warp[round][lane];
+    const int before = __reduce_add_sync(~0U, lane < warp ? found : 0);
+    if (mine >= 0) {
+      place_of[token * topk + mine] = place + before + __popc(votes & ((1U << lane) - 1));
+    }
+    place += __reduce_add_sync(~0U, found);
   }
+  if (expert + 1 == p.dims.experts && threadIdx.x == 0) begin[expert + 1] = place;
 }
 
 /// A block a token.
@@ -332,8 +372,8 @@ cudaError_t norm_rows(const __nv_bfloat16* x, const float* weight, int rows, int
 
 cudaError_t rotate_and_write_pages(const StepParams& params, int layer, __nv_bfloat16* q,
                                    const float* kv, cudaStream_t stream) {
-  const int warps = params.batch.tokens * (params.dims.heads + 1);
-  rotate_kernel<<<blocks_of_warps(warps), kThreads, 0, stream>>>(params, layer, q, kv);
+  rotate_kernel<<<params.batch.tokens, (kRotateHeadWarps + 1) * 32, 0, stream>>>(params, layer, q,
+                                                                                 kv);
   return cudaGetLastError();
 }
 
@@ -345,8 +385,8 @@ cudaError_t gather_latents(const StepParams& params, int layer, int positions,
 }
 
 cudaError_t route_rows(const StepParams& params, int layer, const float* x, cudaStream_t stream) {
-  const dim3 grid((params.batch.tokens + kRouterTokens - 1) / kRouterTokens,
-                  (params.dims.experts + kRouterExperts - 1) / kRouterExperts,
+  const dim3 grid((params.batch.tokens + kRouterTile - 1) / kRouterTile,
+                  (params.dims.experts + kRouterTile - 1) / kRouterTile,
                   router_slices(params.dims));
   router_kernel<<<grid, kThreads, 0, stream>>>(params, layer, x);
   choose_kernel<<<blocks_of_warps(params.batch.tokens), kThreads, 0, stream>>>(params, layer);

@@ -144,12 +144,22 @@ ModelConfig small_unshared() {
   return config;
 }
 
+ModelConfig small_wide_heads() {
+  ModelConfig config = small();
+  config.heads = 2;
+  config.kv_lora_rank = 512;
+  config.qk_nope_head_dim = 128;
+  config.qk_rope_head_dim = 64;
+  config.v_head_dim = 128;
+  return config;
+}
+
 struct Maker {
   NamedShape shape;
   ModelConfig (*make)();
 };
 
-constexpr std::array<Maker, 12> kMakers{{
+constexpr std::array<Maker, 13> kMakers{{
     {{"lite", "DeepSeek-Coder-V2-Lite, 15.7 B parameters"}, lite},
     {{"full", "DeepSeek-Coder-V2, 235.7 B parameters"}, full},
     {{"tiny", "the embedded model, 28.8 M parameters"}, tiny},
@@ -162,6 +172,7 @@ constexpr std::array<Maker, 12> kMakers{{
     {{"small-dense", "small without experts"}, small_dense},
     {{"small-plain-rope", "small without YaRN"}, small_plain_rope},
     {{"small-unshared", "small without shared experts"}, small_unshared},
+    {{"small-wide-heads", "small with the head sizes of lite and full"}, small_wide_heads},
 }};
 
 constexpr auto kShapes = [] {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <numeric>
 
 #include "kernels/cuda/pack.h"
 #include "kernels/cuda/prefill.h"
@@ -49,45 +50,58 @@ Result<PrefillRunner> PrefillRunner::create(const DeviceModel& model, std::byte*
   return runner;
 }
 
-Result<void> PrefillRunner::reserve(int tokens, int positions) {
-  const gpu::StepDims& d = params_.dims;
+std::int64_t PrefillRunner::scratch_bytes(const gpu::StepDims& dims, int positions) {
+  const auto sizes = buffer_sizes(dims, 0, std::min(positions, kMaxTokens), positions);
+  return static_cast<std::int64_t>(std::accumulate(sizes.begin(), sizes.end(), std::size_t{0}));
+}
+
+PrefillRunner::Sizes PrefillRunner::buffer_sizes(const gpu::StepDims& d, std::size_t wide,
+                                                 int tokens, int positions) {
   const auto t = static_cast<std::size_t>(tokens);
   const auto p = static_cast<std::size_t>(positions);
   const auto size = [](int value) { return static_cast<std::size_t>(value); };
   const std::size_t choices = t * size(d.topk);
-  const int always = std::max(d.dense_width, d.shared_width);
-  std::size_t wide = 0;
-  if (must_widen()) {
-    const int q_rows = d.q_rank > 0 ? d.q_rank : d.q_width();
-    wide =
-        std::max({size(q_rows + d.kv_width()) * size(d.hidden), size(d.q_width()) * size(d.q_rank),
-                  size(d.hidden) * size(d.heads * d.v), size(2 * always) * size(d.hidden),
-                  size(d.experts) * size(2 * d.expert_width) * size(d.hidden)}) *
-        2;
-  }
-  const struct {
-    gpu::DeviceBuffer* buffer;
-    std::size_t bytes;
-  } needs[] = {
-      {&input_, aligned(t * sizeof(gpu::StepToken)) + (p / kPageTokens + 2) * sizeof(int)},
-      {&x_, t * size(d.hidden) * 4},
-      {&normed_, t * size(std::max(d.hidden, d.q_rank)) * 2},
-      {&q_, t * size(d.q_width()) * 2},
-      {&low_, t * size(d.q_rank) * 2},
-      {&kv_, t * size(d.kv_width()) * 4},
-      {&latent_, p * size(d.kv_width()) * 2},
-      {&keys_, p * size(d.heads * d.nope) * 2},
-      {&values_, p * size(d.heads * d.v) * 2},
-      {&attention_, t * size(d.heads * d.v) * 2},
-      {&ffn_, t * size(always) * 2},
-      {&expert_ffn_, choices * size(d.expert_width) * 2},
-      {&expert_rows_, choices * size(d.hidden) * 2},
-      {&routing_, t * (gpu::kRouterParts * size(d.experts) * 8 + gpu::kMaxTopK * 8) + choices * 4 +
-                      size(d.experts + 1) * 4},
-      {&wide_, wide},
+  return {
+      aligned(t * sizeof(gpu::StepToken)) + (p / kPageTokens + 2) * sizeof(int),  // input
+      t * size(d.hidden) * 4,                                                     // x
+      t * size(std::max(d.hidden, d.q_rank)) * 2,                                 // normed
+      t * size(d.q_width()) * 2,                                                  // q
+      t * size(d.q_rank) * 2,                                                     // low
+      t * size(d.kv_width()) * 4,                                                 // kv
+      p * size(d.kv_width()) * 2,                                                 // latent
+      p * size(d.heads * d.nope) * 2,                                             // keys
+      p * size(d.heads * d.v) * 2,                                                // values
+      t * size(d.heads * d.v) * 2,                                                // attention
+      t * size(std::max(d.dense_width, d.shared_width)) * 2,                      // ffn
+      choices * size(d.expert_width) * 2,                                         // expert_ffn
+      choices * size(d.hidden) * 2,                                               // expert_rows
+      t * (gpu::kRouterParts * size(d.experts) * 8 + gpu::kMaxTopK * 8) + choices * 4 +
+          size(d.experts + 1) * 4,  // routing
+      wide,
   };
-  for (const auto& need : needs) {
-    if (auto ok = need.buffer->reserve(need.bytes, "computing a long prompt"); !ok) return ok;
+}
+
+/// The largest matrix that is widened, in bytes.
+std::size_t PrefillRunner::wide_bytes() const {
+  if (!must_widen()) return 0;
+  const gpu::StepDims& d = params_.dims;
+  const auto area = [](std::int64_t rows, std::int64_t cols) { return rows * cols; };
+  const std::int64_t always = std::max(d.dense_width, d.shared_width);
+  const int q_rows = d.q_rank > 0 ? d.q_rank : d.q_width();
+  return 2 * static_cast<std::size_t>(
+                 std::max({area(q_rows + d.kv_width(), d.hidden), area(d.q_width(), d.q_rank),
+                           area(d.hidden, d.heads * d.v), area(2 * always, d.hidden),
+                           area(std::int64_t{d.experts} * 2 * d.expert_width, d.hidden)}));
+}
+
+Result<void> PrefillRunner::reserve(int tokens, int positions) {
+  const Sizes sizes = buffer_sizes(params_.dims, wide_bytes(), tokens, positions);
+  gpu::DeviceBuffer* const buffers[] = {
+      &input_,  &x_,         &normed_, &q_,          &low_,         &kv_,      &latent_, &keys_,
+      &values_, &attention_, &ffn_,    &expert_ffn_, &expert_rows_, &routing_, &wide_};
+  static_assert(std::size(buffers) == std::tuple_size_v<Sizes>);
+  for (std::size_t i = 0; i < sizes.size(); ++i) {
+    if (auto ok = buffers[i]->reserve(sizes[i], "computing a long prompt"); !ok) return ok;
   }
   return {};
 }
@@ -142,6 +156,7 @@ Result<void> PrefillRunner::queue(const TokenRun& run) {
   Launches launch;
   launch(gpu::embed_tokens(params_.batch.token, params_.weights.embedding, tokens, d.hidden,
                            x_.as<float>(), stream_));
+  launch(norm_for_attention(0, tokens));
   for (int layer = 0; layer < d.layers && launch.error() == cudaSuccess; ++layer) {
     launch(attention(layer, tokens, run.position));
     launch(feed_forward(layer, tokens));
@@ -149,7 +164,15 @@ Result<void> PrefillRunner::queue(const TokenRun& run) {
   return gpu::check(launch.error(), "computing a long prompt");
 }
 
-/// x += attention of the layer; reduction point one of two with several devices.
+/// normed = the input of the layer's attention.
+cudaError_t PrefillRunner::norm_for_attention(int layer, int tokens) {
+  const gpu::StepDims& d = params_.dims;
+  return gpu::norm_rows(x_.as<float>(),
+                        params_.weights.attention_norm + std::int64_t{layer} * d.hidden, tokens,
+                        d.hidden, d.norm_epsilon, normed_.as<__nv_bfloat16>(), {}, stream_);
+}
+
+/// x += attention of the layer's input; reduction point one of two with several devices.
 cudaError_t PrefillRunner::attention(int layer, int tokens, int position) {
   const gpu::StepDims& d = params_.dims;
   const gpu::StepWeights& w = params_.weights;
@@ -159,8 +182,6 @@ cudaError_t PrefillRunner::attention(int layer, int tokens, int position) {
   const int first_rows = q_rows + d.kv_width();
   auto* normed = normed_.as<__nv_bfloat16>();
   Launches launch;
-  launch(gpu::norm_rows(x_.as<float>(), w.attention_norm + l * d.hidden, tokens, d.hidden,
-                        d.norm_epsilon, normed, {}, stream_));
   GemmParams first;
   first.x = normed;
   first.x_pitch = d.hidden;
@@ -230,7 +251,8 @@ cudaError_t PrefillRunner::attention(int layer, int tokens, int position) {
   return launch.error();
 }
 
-/// x += feed-forward of the layer; reduction point two of two with several devices.
+/// x += feed-forward of the layer; reduction point two of two with several devices. Then normed =
+/// the input of the next layer.
 cudaError_t PrefillRunner::feed_forward(int layer, int tokens) {
   const gpu::StepDims& d = params_.dims;
   const gpu::StepWeights& w = params_.weights;
@@ -252,6 +274,7 @@ cudaError_t PrefillRunner::feed_forward(int layer, int tokens) {
     launch(routed_experts(layer, tokens));
   } else {
     launch(always_on(w.dense_up, w.dense_down, d.dense_width, d.dense_index(layer), tokens));
+    if (layer + 1 < d.layers) launch(norm_for_attention(layer + 1, tokens));
   }
   return launch.error();
 }
@@ -319,8 +342,12 @@ cudaError_t PrefillRunner::routed_experts(int layer, int tokens) {
   down.out_bf16 = expert_rows_.as<__nv_bfloat16>();  // the experts' input is no longer needed
   launch(multiply_streamed(
       down, w.expert_down + first_expert * PackedShape{format_, down.n, down.k}.bytes()));
+  gpu::NextNorm next;
+  if (layer + 1 < d.layers) {
+    next = {w.attention_norm + std::int64_t{layer + 1} * d.hidden, normed_.as<__nv_bfloat16>()};
+  }
   launch(gpu::combine_experts(params_, expert_rows_.as<__nv_bfloat16>(), routing.place_of,
-                              x_.as<float>(), stream_));
+                              x_.as<float>(), next, stream_));
   return launch.error();
 }
 

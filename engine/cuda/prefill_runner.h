@@ -2,6 +2,7 @@
 // rows. The counterpart of StepRunner for more tokens than a step takes.
 #pragma once
 
+#include <array>
 #include <vector>
 
 #include "engine/cuda/device_model.h"
@@ -12,6 +13,12 @@ namespace caretd::engine::cuda {
 
 class PrefillRunner {
  public:
+  static constexpr int kMaxTokens = 8192;  ///< of a run
+
+  /// Device memory of the activations of the longest run in a context of `positions` tokens, where
+  /// FP8 weights need not be widened.
+  [[nodiscard]] static std::int64_t scratch_bytes(const gpu::StepDims& dims, int positions);
+
   /// The model and the page pool must outlive the object. Memory is taken when a run needs it.
   [[nodiscard]] static Result<PrefillRunner> create(const DeviceModel& model, std::byte* kv_pages,
                                                     cudaStream_t stream);
@@ -29,8 +36,14 @@ class PrefillRunner {
  private:
   PrefillRunner() = default;
 
+  /// Bytes of each buffer, in the order in which reserve() names them.
+  using Sizes = std::array<std::size_t, 15>;
+  [[nodiscard]] static Sizes buffer_sizes(const gpu::StepDims& dims, std::size_t wide, int tokens,
+                                          int positions);
+  [[nodiscard]] std::size_t wide_bytes() const;
   [[nodiscard]] Result<void> reserve(int tokens, int positions);
   [[nodiscard]] Result<void> upload(const TokenRun& run);
+  [[nodiscard]] cudaError_t norm_for_attention(int layer, int tokens);
   [[nodiscard]] cudaError_t attention(int layer, int tokens, int position);
   [[nodiscard]] cudaError_t feed_forward(int layer, int tokens);
   [[nodiscard]] cudaError_t always_on(const std::byte* up_weights, const std::byte* down_weights,

@@ -15,8 +15,8 @@ namespace caretd::engine::cuda {
 namespace {
 
 constexpr int kMaxBatchRuns = 64;
-constexpr int kMaxBatchTokens = 8192;
-constexpr std::int64_t kScratchBytes = std::int64_t{1} << 30;  // kept free for steps and prefill
+constexpr int kMaxBatchTokens = PrefillRunner::kMaxTokens;
+constexpr std::int64_t kStepBytes = std::int64_t{256} << 20;  // kept free for steps
 
 std::string gibibytes(std::int64_t bytes) {
   const double value = static_cast<double>(bytes) / static_cast<double>(1 << 30);
@@ -332,16 +332,18 @@ class GpuRunner final : public CudaRunner {
 using Fill =
     std::function<Result<void>(DeviceModel& model, const Device& device, cudaStream_t stream)>;
 
-Result<void> check_memory(const Device& device, std::int64_t weights, std::int64_t kv) {
+Result<void> check_memory(const Device& device, std::int64_t weights, std::int64_t kv,
+                          std::int64_t scratch) {
   std::size_t free = 0;
   std::size_t total = 0;
   if (auto ok = gpu::check(cudaMemGetInfo(&free, &total), "reading its memory"); !ok) return ok;
-  const std::int64_t needed = weights + kv + kScratchBytes;
+  const std::int64_t needed = weights + kv + scratch;
   if (needed <= static_cast<std::int64_t>(free)) return {};
   return fail(ErrorKind::out_of_memory,
               device.name + " has " + gibibytes(static_cast<std::int64_t>(free)) +
                   " free and the model needs " + gibibytes(needed) + ": " + gibibytes(weights) +
-                  " of weights, " + gibibytes(kv) + " of KV cache and 1 GiB to work with");
+                  " of weights, " + gibibytes(kv) + " of KV cache and " + gibibytes(scratch) +
+                  " to work with");
 }
 
 RunnerInfo describe(const Device& device, const DeviceModel& model, const RunnerOptions& options,
@@ -375,8 +377,11 @@ Result<std::unique_ptr<CudaRunner>> build(const ModelConfig& config, gpu::Format
                                               " bytes holds no page of " +
                                               std::to_string(page_bytes));
   }
+  const auto positions =
+      static_cast<int>(std::min<std::int64_t>(config.context_tokens, pages * kPageTokens));
   if (auto ok = check_memory(*device, weight_bytes(*dims, format, config.context_tokens),
-                             pages * page_bytes);
+                             pages * page_bytes,
+                             kStepBytes + PrefillRunner::scratch_bytes(*dims, positions));
       !ok) {
     return pass_on(std::move(ok));
   }

@@ -73,7 +73,7 @@ class TileWalk {
 };
 
 __device__ __forceinline__ float gated(float gate, float up) {
-  return gate / (1.0F + __expf(-gate)) * up;
+  return __fdividef(gate, 1.0F + __expf(-gate)) * up;
 }
 
 /// Two results of a row, columns 2 t and 2 t + 1 of strip j.

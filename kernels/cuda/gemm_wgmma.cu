@@ -146,15 +146,22 @@ __device__ __forceinline__ uint4 widen_eight(std::uint32_t low, std::uint32_t hi
 template <int kN>
 __device__ __forceinline__ void widen_stage(std::uint32_t from, std::uint32_t to, float scale,
                                             int warp, int lane) {
-#pragma unroll 4
-  for (int i = 0; i < kN / 32; ++i) {
-    const int strip = i * 4 + warp;
+  constexpr int kStrips = kN / 32;
+  uint4 in[kStrips];
+#pragma unroll
+  for (int i = 0; i < kStrips; ++i) {
+    in[i] = load_shared_16(from + (i * 4 + warp) * kStripRows * kTileK + lane * 16);
+  }
+#pragma unroll
+  for (int i = 0; i < kStrips; ++i) {
     const float s = __shfl_sync(~0U, scale, i);
-    const uint4 in = load_shared_16(from + strip * kStripRows * kTileK + lane * 16);
+    const uint4 low = widen_eight(in[i].x, in[i].y, s);
+    const uint4 high = widen_eight(in[i].z, in[i].w, s);
     // 16 FP8 columns of a row are two core matrices of BF16.
-    const std::uint32_t out = to + strip * kStripRows * kTileK * 2 + lane / 8 * 256 + lane % 8 * 16;
-    store_shared_16(out, widen_eight(in.x, in.y, s));
-    store_shared_16(out + 128, widen_eight(in.z, in.w, s));
+    const std::uint32_t out =
+        to + (i * 4 + warp) * kStripRows * kTileK * 2 + lane / 8 * 256 + lane % 8 * 16;
+    store_shared_16(out, low);
+    store_shared_16(out + 128, high);
   }
 }
 

@@ -41,6 +41,25 @@ __device__ __forceinline__ Eight load_eight(const __nv_bfloat16* from) {
   return out;
 }
 
+__device__ __forceinline__ float squares_of(const Eight& v) {
+  float sum = 0.0F;
+  for (const float value : v.value) sum += value * value;
+  return sum;
+}
+
+/// Returns what it writes: v * scale * weight.
+__device__ __forceinline__ uint4 store_normed(__nv_bfloat16* to, const Eight& v, float scale,
+                                              const Eight& weight) {
+  std::uint32_t pairs[4];
+  for (int i = 0; i < 4; ++i) {
+    pairs[i] = pack_bf16(v.value[2 * i] * scale * weight.value[2 * i],
+                         v.value[2 * i + 1] * scale * weight.value[2 * i + 1]);
+  }
+  const uint4 bits = make_uint4(pairs[0], pairs[1], pairs[2], pairs[3]);
+  *reinterpret_cast<uint4*>(to) = bits;
+  return bits;
+}
+
 __global__ void embed_kernel(const StepToken* tokens, const __nv_bfloat16* embedding, int count,
                              int hidden, float* x) {
   const int token = global_warp();
@@ -61,22 +80,12 @@ __global__ void norm_kernel(const T* x, const float* weight, int rows, int width
   const int* place = experts.place_of + static_cast<std::int64_t>(row) * experts.topk;
   float sum = 0.0F;
 #pragma unroll 4
-  for (int c = lane_id() * 8; c < width; c += 256) {
-    const Eight v = load_eight(in + c);
-    for (const float value : v.value) sum += value * value;
-  }
+  for (int c = lane_id() * 8; c < width; c += 256) sum += squares_of(load_eight(in + c));
   const float scale = rsqrtf(warp_sum(sum) / width + epsilon);
 #pragma unroll 2
   for (int c = lane_id() * 8; c < width; c += 256) {
-    const Eight v = load_eight(in + c);
-    const Eight w = load_eight(weight + c);
-    std::uint32_t pairs[4];
-    for (int i = 0; i < 4; ++i) {
-      pairs[i] = pack_bf16(v.value[2 * i] * scale * w.value[2 * i],
-                           v.value[2 * i + 1] * scale * w.value[2 * i + 1]);
-    }
-    const uint4 bits = make_uint4(pairs[0], pairs[1], pairs[2], pairs[3]);
-    *reinterpret_cast<uint4*>(out + static_cast<std::int64_t>(row) * width + c) = bits;
+    const uint4 bits = store_normed(out + static_cast<std::int64_t>(row) * width + c,
+                                    load_eight(in + c), scale, load_eight(weight + c));
     for (int k = 0; k < experts.topk; ++k) {
       *reinterpret_cast<uint4*>(experts.rows + static_cast<std::int64_t>(place[k]) * width + c) =
           bits;
@@ -120,11 +129,13 @@ __global__ void __launch_bounds__((kRotateHeadWarps + 1) * 32)
   __nv_bfloat16* out =
       step::page_row(p, p.batch.pages[t.position / kPageRows], layer, t.position % kPageRows);
   float sum = 0.0F;
-#pragma unroll 4
-  for (int c = lane; c < dims.kv_rank; c += 32) sum += row[c] * row[c];
+#pragma unroll 2
+  for (int c = lane * 8; c < dims.kv_rank; c += 256) sum += squares_of(load_eight(row + c));
   const float scale = rsqrtf(warp_sum(sum) / dims.kv_rank + dims.norm_epsilon);
-#pragma unroll 4
-  for (int c = lane; c < dims.kv_rank; c += 32) out[c] = __float2bfloat16(row[c] * scale * norm[c]);
+#pragma unroll 2
+  for (int c = lane * 8; c < dims.kv_rank; c += 256) {
+    store_normed(out + c, load_eight(row + c), scale, load_eight(norm + c));
+  }
   for (int i = lane; i < dims.rope / 2; i += 32) {
     const float* pair = row + dims.kv_rank + 2 * i;
     step::rotate_pair(pair[0], pair[1], turns[i], out + dims.kv_rank + 2 * i);
@@ -144,22 +155,34 @@ __global__ void gather_kernel(const __grid_constant__ StepParams p, int layer, i
 
 constexpr int kRouterTile = 64;  // tokens and experts of a block
 constexpr int kRouterColumns = 32;
-constexpr int kRouterPitch = kRouterTile + 4;
-
 /// How many blocks share the columns of a token's logits.
 __host__ __device__ int router_slices(const StepDims& dims) {
   return dims.hidden % (kRouterParts * kRouterColumns) == 0 ? kRouterParts : 1;
 }
 
-/// What a thread brings of 32 columns: four columns of two tokens and of two experts. The lanes of
-/// a warp bring the same columns of neighbouring rows, which meets every bank once.
+/// 32 columns of 64 rows, transposed: a thread reads four neighbouring rows of a column. Groups of
+/// four rows are exchanged so that eight lanes that write a row's 32 columns meet different banks.
+struct RouterTile {
+  float value[kRouterColumns][kRouterTile];
+
+  __device__ __forceinline__ float* at(int col, int row) {
+    return &value[col][row ^ (col / 4 * 4)];
+  }
+  __device__ __forceinline__ void store(int col, int row, float4 four) {
+    *at(col, row) = four.x;
+    *at(col + 1, row) = four.y;
+    *at(col + 2, row) = four.z;
+    *at(col + 3, row) = four.w;
+  }
+};
+
+/// What a thread brings of 32 columns: four columns of two tokens and of two experts.
 struct RouterPiece {
   const float* norm;
   const float* row[2];     ///< of x
   const float* expert[2];  ///< rows of the router
   float4 x[2];
   float4 w[2];
-  float squares[2];
 
   __device__ __forceinline__ void load(int col) {
     const float4 n = *reinterpret_cast<const float4*>(norm + col);
@@ -170,19 +193,8 @@ struct RouterPiece {
       w[i] = make_float4(v.x * n.x, v.y * n.y, v.z * n.z, v.w * n.w);
     }
   }
-  __device__ __forceinline__ void store(float (*xs)[kRouterPitch], float (*ws)[kRouterPitch],
-                                        int at, int col) {
-#pragma unroll
-    for (int i = 0; i < 2; ++i) {
-      const float xv[] = {x[i].x, x[i].y, x[i].z, x[i].w};
-      const float wv[] = {w[i].x, w[i].y, w[i].z, w[i].w};
-#pragma unroll
-      for (int c = 0; c < 4; ++c) {
-        xs[col + c][at + i * 32] = xv[c];
-        ws[col + c][at + i * 32] = wv[c];
-        squares[i] += xv[c] * xv[c];
-      }
-    }
+  [[nodiscard]] __device__ __forceinline__ float squares(int i) const {
+    return x[i].x * x[i].x + x[i].y * x[i].y + x[i].z * x[i].z + x[i].w * x[i].w;
   }
 };
 
@@ -190,40 +202,46 @@ struct RouterPiece {
 /// squares; float32. A thread computes four tokens' logits of four experts.
 __global__ void __launch_bounds__(kThreads)
     router_kernel(const __grid_constant__ StepParams p, int layer, const float* x) {
-  __shared__ __align__(16) float xs[kRouterColumns][kRouterPitch];
-  __shared__ __align__(16) float ws[kRouterColumns][kRouterPitch];
-  __shared__ float squares[kRouterTile][kWarps];
+  __shared__ __align__(16) RouterTile xs;
+  __shared__ __align__(16) RouterTile ws;
+  __shared__ float squares[kRouterTile];
   const StepDims& dims = p.dims;
   const int first_token = static_cast<int>(blockIdx.x) * kRouterTile;
   const int first_expert = static_cast<int>(blockIdx.y) * kRouterTile;
   const int slice = dims.hidden / static_cast<int>(gridDim.z);
   const int begin = static_cast<int>(blockIdx.z) * slice;
-  const int lane = lane_id();
-  const int warp = static_cast<int>(threadIdx.x) / 32;
+  const int row = static_cast<int>(threadIdx.x) / 8;
+  const int col = static_cast<int>(threadIdx.x) % 8 * 4;
   const auto row_of = [&](const float* matrix, int index, int rows) {
-    return matrix + static_cast<std::int64_t>(min(index, rows - 1)) * dims.hidden + begin;
+    return matrix + static_cast<std::int64_t>(min(index, rows - 1)) * dims.hidden + begin + col;
   };
   const float* router = p.weights.router + static_cast<std::int64_t>(dims.moe_index(layer)) *
                                                dims.experts * dims.hidden;
   RouterPiece piece = {};
-  piece.norm = p.weights.ffn_norm + static_cast<std::int64_t>(layer) * dims.hidden + begin;
+  piece.norm = p.weights.ffn_norm + static_cast<std::int64_t>(layer) * dims.hidden + begin + col;
   for (int i = 0; i < 2; ++i) {
-    piece.row[i] = row_of(x, first_token + lane + i * 32, p.batch.tokens);
-    piece.expert[i] = row_of(router, first_expert + lane + i * 32, dims.experts);
+    piece.row[i] = row_of(x, first_token + row + i * 32, p.batch.tokens);
+    piece.expert[i] = row_of(router, first_expert + row + i * 32, dims.experts);
   }
   const int token = static_cast<int>(threadIdx.x) / 16 * 4;
   const int expert = static_cast<int>(threadIdx.x) % 16 * 4;
   float dot[4][4] = {};
-  piece.load(warp * 4);
+  float own_squares[2] = {};
+  piece.load(0);
   for (int at = 0; at < slice; at += kRouterColumns) {
     __syncthreads();
-    piece.store(xs, ws, lane, warp * 4);
+#pragma unroll
+    for (int i = 0; i < 2; ++i) {
+      xs.store(col, row + i * 32, piece.x[i]);
+      ws.store(col, row + i * 32, piece.w[i]);
+      own_squares[i] += piece.squares(i);
+    }
     __syncthreads();
-    if (at + kRouterColumns < slice) piece.load(at + kRouterColumns + warp * 4);
+    if (at + kRouterColumns < slice) piece.load(at + kRouterColumns);
 #pragma unroll 8
     for (int c = 0; c < kRouterColumns; ++c) {
-      const float4 a = *reinterpret_cast<const float4*>(&xs[c][token]);
-      const float4 b = *reinterpret_cast<const float4*>(&ws[c][expert]);
+      const float4 a = *reinterpret_cast<const float4*>(xs.at(c, token));
+      const float4 b = *reinterpret_cast<const float4*>(ws.at(c, expert));
       const float xv[] = {a.x, a.y, a.z, a.w};
       const float wv[] = {b.x, b.y, b.z, b.w};
 #pragma unroll
@@ -233,18 +251,21 @@ __global__ void __launch_bounds__(kThreads)
       }
     }
   }
-  for (int i = 0; i < 2; ++i) squares[lane + i * 32][warp] = piece.squares[i];
+  for (int i = 0; i < 2; ++i) {
+    float sum = own_squares[i];
+    for (int offset = 1; offset < 8; offset *= 2) sum += __shfl_xor_sync(~0U, sum, offset);
+    if (col == 0) squares[row + i * 32] = sum;
+  }
   __syncthreads();
   for (int t = 0; t < 4; ++t) {
     if (first_token + token + t >= p.batch.tokens) break;
-    float sum = 0.0F;
-    for (int w = 0; w < kWarps; ++w) sum += squares[token + t][w];
     float2* out = p.buffers.router_parts +
                   (static_cast<std::int64_t>(first_token + token + t) * kRouterParts + blockIdx.z) *
                       dims.experts +
                   first_expert + expert;
     for (int e = 0; e < 4; ++e) {
-      if (first_expert + expert + e < dims.experts) out[e] = make_float2(dot[t][e], sum);
+      if (first_expert + expert + e < dims.experts)
+        out[e] = make_float2(dot[t][e], squares[token + t]);
     }
   }
 }
@@ -327,11 +348,14 @@ __global__ void __launch_bounds__(kGroupThreads)
 }
 
 /// A block a token.
-__global__ void combine_kernel(const __grid_constant__ StepParams p,
-                               const __nv_bfloat16* expert_out, const int* place_of, float* x) {
+__global__ void __launch_bounds__(kThreads)
+    combine_kernel(const __grid_constant__ StepParams p, const __nv_bfloat16* expert_out,
+                   const int* place_of, float* x, const NextNorm next) {
+  __shared__ float of_warp[kWarps];
   const int token = static_cast<int>(blockIdx.x);
   const int hidden = p.dims.hidden;
   float* out = x + static_cast<std::int64_t>(token) * hidden;
+  float squares = 0.0F;
   for (int c = static_cast<int>(threadIdx.x) * 8; c < hidden; c += kThreads * 8) {
     Eight sum = load_eight(out + c);
 #pragma unroll 6
@@ -341,9 +365,22 @@ __global__ void combine_kernel(const __grid_constant__ StepParams p,
       const Eight v = load_eight(expert_out + row * hidden + c);
       for (int i = 0; i < 8; ++i) sum.value[i] += weight * v.value[i];
     }
+    squares += squares_of(sum);
     auto* to = reinterpret_cast<float4*>(out + c);
     to[0] = make_float4(sum.value[0], sum.value[1], sum.value[2], sum.value[3]);
     to[1] = make_float4(sum.value[4], sum.value[5], sum.value[6], sum.value[7]);
+  }
+  if (next.weight == nullptr) return;
+  squares = warp_sum(squares);
+  if (lane_id() == 0) of_warp[threadIdx.x / 32] = squares;
+  __syncthreads();
+  float total = 0.0F;
+  for (const float of_one : of_warp) total += of_one;
+  const float scale = rsqrtf(total / hidden + p.dims.norm_epsilon);
+  // A thread reads back only what it wrote itself.
+  for (int c = static_cast<int>(threadIdx.x) * 8; c < hidden; c += kThreads * 8) {
+    store_normed(next.out + static_cast<std::int64_t>(token) * hidden + c, load_eight(out + c),
+                 scale, load_eight(next.weight + c));
   }
 }
 
@@ -400,8 +437,10 @@ cudaError_t group_by_expert(const StepParams& params, int* begin, int* place_of,
 }
 
 cudaError_t combine_experts(const StepParams& params, const __nv_bfloat16* expert_out,
-                            const int* place_of, float* x, cudaStream_t stream) {
-  combine_kernel<<<params.batch.tokens, kThreads, 0, stream>>>(params, expert_out, place_of, x);
+                            const int* place_of, float* x, const NextNorm& next,
+                            cudaStream_t stream) {
+  combine_kernel<<<params.batch.tokens, kThreads, 0, stream>>>(params, expert_out, place_of, x,
+                                                               next);
   return cudaGetLastError();
 }
 

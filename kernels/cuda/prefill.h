@@ -51,8 +51,16 @@ struct ExpertRows {
 [[nodiscard]] cudaError_t group_by_expert(const StepParams& params, int* begin, int* place_of,
                                           cudaStream_t stream);
 
-/// x[token] += sum over its choices of weight * expert_out[place_of[token, choice]].
+/// The norm that follows a sum.
+struct NextNorm {
+  const float* weight = nullptr;  ///< null: none follows
+  __nv_bfloat16* out = nullptr;   ///< [T, hidden]
+};
+
+/// x[token] += sum over its choices of weight * expert_out[place_of[token, choice]], then the norm
+/// of x.
 [[nodiscard]] cudaError_t combine_experts(const StepParams& params, const __nv_bfloat16* expert_out,
-                                          const int* place_of, float* x, cudaStream_t stream);
+                                          const int* place_of, float* x, const NextNorm& next,
+                                          cudaStream_t stream);
 
 }  // namespace caretd::kernels::cuda

@@ -1,5 +1,5 @@
-// Times random models on the GPU: gpu_bench SHAPE[:LAYERS] [bf16|fp8] [json file] [quick]; a cut of
-// `caretd bench --random` that needs no other library.
+// Times random models on the GPU: gpu_bench SHAPE[:LAYERS] [bf16|fp8] [json file or -]
+// [quick|prefill]; a cut of `caretd bench --random` that needs no other library.
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -33,9 +33,15 @@ int main(int argc, char** argv) {
                  figure.tokens, figure.seconds * 1e3);
   };
   if (argc > 4 && std::strcmp(argv[4], "quick") == 0) plan.prefills = {1024};
+  if (argc > 4 && std::strcmp(argv[4], "prefill") == 0) {
+    plan.contexts = plan.appends = plan.batches = {};
+    plan.prefills = {64, 256, 512, 1024, 2048, 4096, 8192};
+  }
   const auto report = engine::run_cuda_bench(**runner, plan, *config, SteadyClock());
   if (!report) return std::fprintf(stderr, "%s\n", report.error().message.c_str()), 1;
   std::cout << engine::cuda_bench_table(*report, (*runner)->info());
-  if (argc > 3) std::ofstream(argv[3]) << engine::cuda_bench_json(*report, (*runner)->info());
+  if (argc > 3 && std::strcmp(argv[3], "-") != 0) {
+    std::ofstream(argv[3]) << engine::cuda_bench_json(*report, (*runner)->info());
+  }
   return 0;
 }

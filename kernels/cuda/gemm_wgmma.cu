@@ -22,7 +22,7 @@ constexpr int kSliceK = 16;  // of one product
 template <int kN, Format kFormat>
 struct Shape {
   static constexpr bool kNarrow = kFormat == Format::fp8;
-  static constexpr int kStages = kN == 256 ? (kNarrow ? 3 : 4) : (kNarrow ? 5 : 6);
+  static constexpr int kStages = (kN == 256 ? 4 : kN == 128 ? 6 : 8) - (kNarrow ? 1 : 0);
   static constexpr int kBytesX = kTileM * kTileK * 2;
   static constexpr int kBytesW = kN * kTileK * 2;
   static constexpr int kStageBytes = kBytesX + kBytesW;
@@ -331,21 +331,45 @@ cudaError_t launch_one(const GemmDevice& device, const GemmParams& params, cudaS
   return cudaGetLastError();
 }
 
-/// Rounds of tiles that the busiest block walks, in units of 128 columns. Groups are taken as
-/// equally long.
-int rounds(const GemmParams& p, int n, int multiprocessors) {
-  const int groups = p.groups > 0 ? p.groups : 1;
+/// Columns of the tiles to take: wide ones read less and are multiplied faster, narrow ones leave
+/// fewer multiprocessors idle. Groups are taken as equally long.
+int tile_columns(const GemmParams& p, int multiprocessors) {
+  struct Kind {
+    int columns;
+    double cost;  ///< of a column where all are busy, about; relative to the widest tiles
+  };
+  constexpr Kind kKinds[] = {{256, 1.0}, {128, 1.1}, {64, 1.35}};
+  const int groups = std::max(p.groups, 1);
   const int tiles_m = (p.rows + groups * kTileM - 1) / (groups * kTileM) * groups;
-  const int tiles = tiles_m * ((p.n + n - 1) / n);
-  return (tiles + multiprocessors - 1) / multiprocessors * (n / 128);
+  int best = 0;
+  double least = 0;
+  for (const Kind& kind : kKinds) {
+    // With four warpgroups a thread has too few registers for the widest tiles.
+    if (p.format == Format::fp8 && kind.columns == 256) continue;
+    const int tiles = tiles_m * ((p.n + kind.columns - 1) / kind.columns);
+    const int rounds = (tiles + multiprocessors - 1) / multiprocessors;
+    const double cost = rounds * kind.columns * kind.cost;
+    if (best == 0 || cost < least) {
+      best = kind.columns;
+      least = cost;
+    }
+  }
+  return best;
+}
+
+template <Format kFormat>
+cudaError_t launch_narrow(const GemmDevice& device, const GemmParams& params, int columns,
+                          cudaStream_t stream) {
+  return columns == 128 ? launch_one<128, kFormat>(device, params, stream)
+                        : launch_one<64, kFormat>(device, params, stream);
 }
 
 }  // namespace
 
 cudaError_t prepare_gemm_wgmma() {
-  for (const cudaError_t error :
-       {prepare_one<128, Format::bf16>(), prepare_one<256, Format::bf16>(),
-        prepare_one<128, Format::fp8>()}) {
+  for (const cudaError_t error : {prepare_one<64, Format::bf16>(), prepare_one<128, Format::bf16>(),
+                                  prepare_one<256, Format::bf16>(), prepare_one<64, Format::fp8>(),
+                                  prepare_one<128, Format::fp8>()}) {
     if (error != cudaSuccess) return error;
   }
   return cudaSuccess;
@@ -354,13 +378,12 @@ cudaError_t prepare_gemm_wgmma() {
 cudaError_t launch_gemm_wgmma(const GemmDevice& device, const GemmParams& params,
                               cudaStream_t stream) {
   if (params.groups > kMaxGroups) return cudaErrorInvalidValue;
-  // With four warpgroups a thread has too few registers for wide tiles.
-  if (params.format == Format::fp8) return launch_one<128, Format::fp8>(device, params, stream);
-  // Wide tiles read less, narrow ones leave fewer multiprocessors idle in the last round.
-  const int blocks = device.multiprocessors;
-  const bool wide = rounds(params, 256, blocks) <= rounds(params, 128, blocks) * 11 / 10;
-  return wide ? launch_one<256, Format::bf16>(device, params, stream)
-              : launch_one<128, Format::bf16>(device, params, stream);
+  const int columns = tile_columns(params, device.multiprocessors);
+  if (params.format == Format::fp8) {
+    return launch_narrow<Format::fp8>(device, params, columns, stream);
+  }
+  return columns == 256 ? launch_one<256, Format::bf16>(device, params, stream)
+                        : launch_narrow<Format::bf16>(device, params, columns, stream);
 }
 
 }  // namespace caretd::kernels::cuda

@@ -139,6 +139,15 @@ __device__ __forceinline__ void products_wait() {
 // clang-format on
 
 /// d = a b^T, or d += a b^T, over 16 of K; both operands in shared memory, along K.
+__device__ __forceinline__ void multiply_shared(float (&d)[32], std::uint64_t a, std::uint64_t b,
+                                                bool add) {
+  asm volatile(
+      "{ .reg .pred p; setp.ne.b32 p, %34, 0;\n"
+      "wgmma.mma_async.sync.aligned.m64n64k16.f32.bf16.bf16 {" CARETD_REGISTERS_32
+      "}, %32, %33, p, 1, 1, 0, 0; }"
+      : CARETD_FLOATS_32(d, 0)
+      : "l"(a), "l"(b), "r"(static_cast<int>(add)));
+}
 __device__ __forceinline__ void multiply_shared(float (&d)[64], std::uint64_t a, std::uint64_t b,
                                                 bool add) {
   asm volatile(

@@ -15,25 +15,25 @@ __global__ void embed_kernel(const StepToken* tokens, const __nv_bfloat16* embed
   for (int i = lane_id(); i < hidden / 2; i += 32) out[i] = __bfloat1622float2(row[i]);
 }
 
-/// A warp a row, which also goes to its places among the experts' rows if there are any.
+/// A block a row, which also goes to its places among the experts' rows if there are any.
 template <typename T>
-__global__ void norm_kernel(const T* x, const float* weight, int rows, int width, float epsilon,
-                            __nv_bfloat16* out, const ExpertRows experts) {
-  const int row = global_warp();
-  if (row >= rows) return;
-  const T* in = x + static_cast<std::int64_t>(row) * width;
-  const int* place = experts.place_of + static_cast<std::int64_t>(row) * experts.topk;
-  float sum = 0.0F;
-#pragma unroll 4
-  for (int c = lane_id() * 8; c < width; c += 256) sum += squares_of(load_eight(in + c));
-  const float scale = rsqrtf(warp_sum(sum) / width + epsilon);
-#pragma unroll 2
-  for (int c = lane_id() * 8; c < width; c += 256) {
-    const uint4 bits = store_normed(out + static_cast<std::int64_t>(row) * width + c,
-                                    load_eight(in + c), scale, load_eight(weight + c));
+__global__ void __launch_bounds__(kThreads)
+    norm_kernel(const T* x, const float* weight, int width, float epsilon, __nv_bfloat16* out,
+                const ExpertRows experts) {
+  __shared__ float of_warp[kWarps];
+  const std::int64_t row = blockIdx.x;
+  const T* in = x + row * width;
+  float squares = 0.0F;
+  for (int c = static_cast<int>(threadIdx.x) * 8; c < width; c += kThreads * 8) {
+    squares += squares_of(load_eight(in + c));
+  }
+  const float scale = rsqrtf(block_total(squares, of_warp) / width + epsilon);
+  for (int c = static_cast<int>(threadIdx.x) * 8; c < width; c += kThreads * 8) {
+    const uint4 bits =
+        store_normed(out + row * width + c, load_eight(in + c), scale, load_eight(weight + c));
     for (int k = 0; k < experts.topk; ++k) {
-      *reinterpret_cast<uint4*>(experts.rows + static_cast<std::int64_t>(place[k]) * width + c) =
-          bits;
+      const std::int64_t place = experts.place_of[row * experts.topk + k];
+      *reinterpret_cast<uint4*>(experts.rows + place * width + c) = bits;
     }
   }
 }
@@ -109,15 +109,13 @@ cudaError_t embed_tokens(const StepToken* tokens, const __nv_bfloat16* embedding
 
 cudaError_t norm_rows(const float* x, const float* weight, int rows, int width, float epsilon,
                       __nv_bfloat16* out, const ExpertRows& experts, cudaStream_t stream) {
-  norm_kernel<<<blocks_of_warps(rows), kThreads, 0, stream>>>(x, weight, rows, width, epsilon, out,
-                                                              experts);
+  norm_kernel<<<rows, kThreads, 0, stream>>>(x, weight, width, epsilon, out, experts);
   return cudaGetLastError();
 }
 
 cudaError_t norm_rows(const __nv_bfloat16* x, const float* weight, int rows, int width,
                       float epsilon, __nv_bfloat16* out, cudaStream_t stream) {
-  norm_kernel<<<blocks_of_warps(rows), kThreads, 0, stream>>>(x, weight, rows, width, epsilon, out,
-                                                              ExpertRows{});
+  norm_kernel<<<rows, kThreads, 0, stream>>>(x, weight, width, epsilon, out, ExpertRows{});
   return cudaGetLastError();
 }
 

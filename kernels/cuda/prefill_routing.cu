@@ -268,12 +268,7 @@ __global__ void __launch_bounds__(kThreads)
     to[1] = make_float4(sum.value[4], sum.value[5], sum.value[6], sum.value[7]);
   }
   if (next.weight == nullptr) return;
-  squares = warp_sum(squares);
-  if (lane_id() == 0) of_warp[threadIdx.x / 32] = squares;
-  __syncthreads();
-  float total = 0.0F;
-  for (const float of_one : of_warp) total += of_one;
-  const float scale = rsqrtf(total / hidden + p.dims.norm_epsilon);
+  const float scale = rsqrtf(block_total(squares, of_warp) / hidden + p.dims.norm_epsilon);
   // A thread reads back only what it wrote itself.
   for (int c = static_cast<int>(threadIdx.x) * 8; c < hidden; c += kThreads * 8) {
     store_normed(next.out + static_cast<std::int64_t>(token) * hidden + c, load_eight(out + c),

@@ -61,4 +61,14 @@ __device__ __forceinline__ uint4 store_normed(__nv_bfloat16* to, const Eight& v,
   return bits;
 }
 
+/// Sum over the threads of a block of kThreads; `of_warp` holds a number a warp.
+__device__ __forceinline__ float block_total(float value, float (&of_warp)[kWarps]) {
+  value = warp_sum(value);
+  if (lane_id() == 0) of_warp[threadIdx.x / 32] = value;
+  __syncthreads();
+  float total = 0.0F;
+  for (const float of_one : of_warp) total += of_one;
+  return total;
+}
+
 }  // namespace caretd::kernels::cuda

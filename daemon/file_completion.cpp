@@ -10,8 +10,8 @@
 
 #include <spdlog/fmt/fmt.h>
 
-#include "lsp/context/plain_prompt.h"
-#include "lsp/postprocess/overlap.h"
+#include "daemon/session_settings.h"
+#include "lsp/features/syntax_pipeline.h"
 #include "lsp/postprocess/stop_rule.h"
 #include "lsp/syntax/language.h"
 
@@ -20,7 +20,6 @@ namespace caretd::daemon {
 namespace {
 
 constexpr std::uintmax_t kLargestFile = 64 << 20;
-constexpr int kMaxLines = 8;
 
 /// Cuts a trailing ":NUMBER" off `text`.
 std::optional<std::uint32_t> cut_number(std::string_view& text) {
@@ -51,16 +50,14 @@ size_t first_bad_line(std::string_view text) {
 /// Collects one request's text and its times, and applies the stop rule.
 class CompletionSink final : public engine::TokenSink {
  public:
-  CompletionSink(const lsp::PromptQuery& query, int max_lines, const Clock& clock)
-      : rule_(query, max_lines), clock_(clock) {}
+  CompletionSink(std::unique_ptr<lsp::StopRule> rule, const Clock& clock)
+      : rule_(std::move(rule)), clock_(clock) {}
 
   engine::Verdict on_token(const engine::TokenEvent& token) override {
     if (!first_token_) first_token_ = clock_.now();
     text_ += token.text;
-    const auto end = rule_.end_of_completion(text_);
-    if (!end) return engine::Verdict::go_on;
-    end_ = *end;
-    return engine::Verdict::stop_after;
+    end_ = rule_->end_of_completion(text_);
+    return end_ ? engine::Verdict::stop_after : engine::Verdict::go_on;
   }
 
   void on_finish(const engine::Generation& generation) override {
@@ -73,7 +70,7 @@ class CompletionSink final : public engine::TokenSink {
   [[nodiscard]] std::optional<TimePoint> first_token() const { return first_token_; }
 
  private:
-  lsp::LineStopRule rule_;
+  const std::unique_ptr<lsp::StopRule> rule_;
   const Clock& clock_;
   std::string text_;
   std::optional<std::size_t> end_;
@@ -88,6 +85,22 @@ engine::GenerationRequest make_request(const lsp::CompletionPrompt& prompt,
   request.forced_prefix = prompt.forced_prefix;
   request.max_tokens = static_cast<int>(settings.max_tokens);
   return request;
+}
+
+/// What a session would ask at this place when the user asks for it, in a workspace of one file.
+lsp::CompletionPlan plan_completion(const engine::Engine& engine, const lsp::PromptQuery& query,
+                                    const Settings& settings, const Clock& clock) {
+  const auto model = engine.model();
+  const int window = model->context_tokens - static_cast<int>(settings.completion.max_tokens);
+  lsp::PlanRequest request;
+  request.query = query;
+  request.invoked = true;
+  request.budget.tokens = std::min(static_cast<int>(settings.completion.prompt_tokens), window);
+  request.model = {model, engine.tokenizer()};
+  request.settings = to_session_settings(settings);
+  const auto documents = std::make_shared<lsp::DocumentStore>(1);
+  const auto pipeline = std::make_shared<lsp::SyntaxPipeline>(documents, clock, read_ignore_file);
+  return pipeline->plan(request);
 }
 
 }  // namespace
@@ -125,32 +138,34 @@ Result<lsp::DocumentSnapshot> read_document(const std::filesystem::path& file) {
 }
 
 Result<FileCompletion> complete_file(engine::Engine& engine, const lsp::DocumentSnapshot& document,
-                                     const FileLocation& location,
-                                     const CompletionSettings& settings, const Clock& clock) {
+                                     const FileLocation& location, const Settings& settings,
+                                     const Clock& clock) {
   const auto& text = document->text;
   if (location.line > text.line_count()) {
     return fail(ErrorKind::invalid_input,
                 fmt::format("{} has {} lines; there is no line {}", location.file.string(),
                             text.line_count(), location.line));
   }
-  const auto model = engine.model();
-  const auto tokenizer = engine.tokenizer();
-  if (!model || !tokenizer) return fail(ErrorKind::unavailable, "the model is not loaded");
+  if (!engine.model()) return fail(ErrorKind::unavailable, "the model is not loaded");
   FileCompletion completion;
   completion.offset =
       text.offset_at({location.line - 1, location.column - 1}, lsp::PositionEncoding::utf32);
-  const lsp::PromptQuery query{document, completion.offset, {}, completion.offset};
-  const int window = model->context_tokens - static_cast<int>(settings.max_tokens);
-  const lsp::PromptBudget budget{std::min(static_cast<int>(settings.prompt_tokens), window)};
-  const auto prompt = lsp::build_plain_prompt(query, budget, *tokenizer, model->fill_in_the_middle);
-  auto sink = std::make_shared<CompletionSink>(query, settings.multiline ? kMaxLines : 1, clock);
+  completion.replace_end = completion.offset;
   const TimePoint begin = clock.now();
-  engine.submit(make_request(prompt, settings), sink);
+  auto plan = plan_completion(engine, {document, completion.offset, {}, completion.offset},
+                              settings, clock);
+  if (!plan.refusal.empty()) {
+    return fail(ErrorKind::unsupported, "nothing is completed here: " + plan.refusal);
+  }
+  auto sink = std::make_shared<CompletionSink>(std::move(plan.stop_rule), clock);
+  engine.submit(make_request(plan.prompt, settings.completion), sink);
   const engine::Generation generation = sink->wait();
   if (generation.error) return fail(generation.error->kind, generation.error->message);
   const TimePoint end = clock.now();
-  completion.replace_end = std::max(prompt.replace_end, completion.offset);
-  completion.text = lsp::without_overlap(sink->text(), text.view().substr(completion.replace_end));
+  if (const auto finished = plan.finish(sink->text())) {
+    completion.text = finished->text;
+    completion.replace_end = std::max(finished->end, completion.offset);
+  }
   completion.usage = generation.usage;
   completion.first_token = sink->first_token().value_or(end) - begin;
   completion.total = end - begin;

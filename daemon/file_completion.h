@@ -35,12 +35,11 @@ struct FileCompletion {
   Duration total{};
 };
 
-/// Asks the engine and waits. A line behind the end of the file is an Error, a column behind the
-/// end of its line is clamped to it.
+/// Asks the engine what a session would ask it, and waits. A line behind the end of the file is an
+/// Error, a column behind the end of its line is clamped to it.
 [[nodiscard]] Result<FileCompletion> complete_file(engine::Engine& engine,
                                                    const lsp::DocumentSnapshot& document,
                                                    const FileLocation& location,
-                                                   const CompletionSettings& settings,
-                                                   const Clock& clock);
+                                                   const Settings& settings, const Clock& clock);
 
 }  // namespace caretd::daemon

@@ -40,8 +40,12 @@ Environment process_environment() {
 
 fs::path executable_path() {
   std::error_code error;
-  fs::path path = fs::read_symlink("/proc/self/exe", error);
-  return error ? fs::path("caretd") : path;
+  std::string path = fs::read_symlink("/proc/self/exe", error).string();
+  if (error) return "caretd";
+  // An upgrade replaced the file under this process; the new one is what to start next.
+  constexpr std::string_view kReplaced = " (deleted)";
+  if (path.ends_with(kReplaced)) path.resize(path.size() - kReplaced.size());
+  return path;
 }
 
 UserFolders user_folders(const Environment& environment) {

@@ -85,7 +85,7 @@ int complete(const CommandContext& context, const CompleteOptions& options) {
   const SteadyClock clock;
   const auto engine = load_engine(context, settings, clock);
   if (!engine) return report_error(engine.error());
-  const auto completion = complete_file(**engine, *document, *location, settings.completion, clock);
+  const auto completion = complete_file(**engine, *document, *location, settings, clock);
   if (!completion) return report_error(completion.error());
   const auto model = (*engine)->model();
   if (options.json) {

@@ -28,8 +28,8 @@ lsp::SessionServices SessionFactory::services(std::function<std::vector<Settings
                                  engines->engine_for(configuration.settings),
                                  std::move(configuration.problems)};
   };
-  const auto make_pipeline = [&clock = clock_](
-                                 std::shared_ptr<const lsp::DocumentStore> documents) {
+  const auto make_pipeline = [&clock =
+                                  clock_](std::shared_ptr<const lsp::DocumentStore> documents) {
     return std::make_shared<lsp::SyntaxPipeline>(std::move(documents), clock, read_ignore_file);
   };
   return {statistics_, make_pipeline, resolve_settings,      workers_,

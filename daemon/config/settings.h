@@ -47,8 +47,8 @@ struct ContextSettings {
 };
 
 struct DaemonSettings {
-  std::int64_t idle_unload_minutes = 30;
-  std::int64_t exit_after_minutes = 0;
+  double idle_unload_minutes = 30;
+  double exit_after_minutes = 0;
   std::int64_t max_sessions = 64;
   std::int64_t max_requests_per_session = 64;
 };

@@ -75,6 +75,7 @@ class Relay {
     daemon_out_.push(lsp::frame(lsp::to_string(message)));
   }
   void lose_daemon();
+  [[nodiscard]] bool revive(const Result<lsp::Json>& message);
   void replace_daemon();
   /// The editor's last words are with the daemon: hear the daemon out and pass it on.
   void drain();
@@ -98,11 +99,11 @@ class Relay {
 void Relay::wait() {
   const bool read_editor = !editor_gone_ && daemon_out_.size() < kMostUnsent;
   const bool read_daemon = editor_out_.size() < kMostUnsent;
-  const bool write_daemon = !daemon_out_.empty() || stream_->wants_to_write();
+  const bool write_daemon = stream_ && (!daemon_out_.empty() || stream_->wants_to_write());
   std::array<pollfd, 3> entries{{
       {read_editor ? options_.input : -1, POLLIN, 0},
       {editor_out_.empty() ? -1 : options_.output, POLLOUT, 0},
-      {stream_->descriptor(),
+      {stream_ ? stream_->descriptor() : -1,
        static_cast<short>((read_daemon ? POLLIN : 0) | (write_daemon ? POLLOUT : 0)), 0},
   }};
   while (poll(entries.data(), entries.size(), -1) < 0 && errno == EINTR) {
@@ -129,6 +130,8 @@ void Relay::on_editor_frame(lsp::FrameEvent event) {
   }
   const std::string& body = std::get<std::string>(event);
   const auto message = lsp::parse_json(body);
+  // Before the mirror sees the message: what is replayed must not contain it yet.
+  if (!stream_ && !revive(message)) return;
   if (message) {
     if (!mirror_.on_client_message(*message)) return;
     const bool named = message->is_object() && message->contains("method");
@@ -139,7 +142,7 @@ void Relay::on_editor_frame(lsp::FrameEvent event) {
 }
 
 void Relay::read_daemon() {
-  while (true) {
+  while (stream_) {
     const auto got = stream_->read(buffer_);
     if (got.outcome == Stream::Outcome::would_block) return;
     if (got.outcome == Stream::Outcome::closed) return lose_daemon();
@@ -169,7 +172,7 @@ void Relay::flush_editor() {
 }
 
 void Relay::flush_daemon() {
-  while (!daemon_out_.empty()) {
+  while (stream_ && !daemon_out_.empty()) {
     const auto sent = stream_->write(daemon_out_.rest());
     if (sent.outcome == Stream::Outcome::would_block) return;
     if (sent.outcome == Stream::Outcome::closed) return lose_daemon();
@@ -181,11 +184,29 @@ void Relay::lose_daemon() {
   daemon_out_.clear();
   daemon_frames_.emplace(kDaemonFrames);
   for (const lsp::Json& message : mirror_.on_daemon_lost()) to_editor(message);
+  stream_.reset();
   if (editor_gone_ || shut_down_) {
     daemon_gone_ = true;
-  } else {
+  } else if (!mirror_.said_goodbye()) {
     replace_daemon();
   }
+}
+
+/// A daemon that was told to stop comes back when the editor has something to say, unless that is
+/// its own goodbye. Whether the message is to be passed on.
+bool Relay::revive(const Result<lsp::Json>& message) {
+  const bool named = message && message->is_object() && message->contains("method");
+  const bool leaving =
+      named && ((*message)["method"] == "shutdown" || (*message)["method"] == "exit");
+  if (!leaving) {
+    replace_daemon();
+    return stream_ != nullptr;
+  }
+  exited_ = (*message)["method"] == "exit";
+  shut_down_ = shut_down_ || !exited_;
+  editor_gone_ = exited_;
+  if (message->contains("id")) to_editor(lsp::make_response((*message)["id"], nullptr));
+  return false;
 }
 
 void Relay::replace_daemon() {
@@ -205,6 +226,7 @@ void Relay::replace_daemon() {
 }
 
 void Relay::drain() {
+  if (!stream_) daemon_gone_ = true;
   if (!daemon_gone_) stream_->finish_writing();
   const auto deadline = std::chrono::steady_clock::now() + kDrainTime;
   while (!(daemon_gone_ && editor_out_.empty()) && std::chrono::steady_clock::now() < deadline) {
@@ -223,7 +245,7 @@ int Relay::run() {
     wait();
     if (editor_events_ != 0) read_editor();
     if (daemon_events_ != 0) read_daemon();
-    if (!daemon_out_.empty() && !daemon_gone_) flush_daemon();
+    flush_daemon();
     if (!editor_out_.empty()) flush_editor();
   }
   drain();

@@ -101,7 +101,6 @@ void SessionMirror::on_client_request(const std::string& method, const Json& mes
   outstanding_[key_of(at(message, "id"))] = message;
   if (method == "initialize" && initialize_.is_null()) {
     initialize_ = message;
-    running_ = true;
   } else if (method == "caretd/setEnabled") {
     Json subject = at(message, "params");
     if (subject.is_object()) subject.erase("enabled");
@@ -116,7 +115,6 @@ void SessionMirror::on_client_notification(const std::string& method, const Json
   if (method == "textDocument/didClose") close_document(params);
   if (method == "initialized") initialized_ = true;
   if (method == "workspace/didChangeConfiguration") configuration_ = message;
-  if (method == "exit") running_ = false;
 }
 
 void SessionMirror::on_client_response(const Json& id) {
@@ -148,6 +146,10 @@ void SessionMirror::close_document(const Json& params) {
 bool SessionMirror::on_daemon_message(const Json& message) {
   const Json& id = at(message, "id");
   const std::string method = text_at(message, "method");
+  if (method == kGoodbyeMethod) {
+    said_goodbye_ = true;
+    return false;
+  }
   if (!method.empty()) {
     if (is_id(id)) on_daemon_request(message);
     if (method == "$/progress") on_progress(at(message, "params"));
@@ -202,6 +204,7 @@ std::vector<Json> SessionMirror::on_daemon_lost() {
 
 std::vector<Json> SessionMirror::replay() {
   std::vector<Json> messages;
+  said_goodbye_ = false;
   if (initialize_.is_null()) return messages;
   const auto own_id = [this] { return std::string(kOwnId) + std::to_string(++own_requests_); };
   // A client that still waits for its answer to initialize gets it from the new daemon.

@@ -14,6 +14,9 @@
 
 namespace caretd::daemon {
 
+/// What a daemon that is told to stop sends to its relays.
+inline constexpr std::string_view kGoodbyeMethod = "$/caretd/goodbye";
+
 /// Sees every message of both directions. Not thread-safe.
 class SessionMirror {
  public:
@@ -23,7 +26,8 @@ class SessionMirror {
   /// gone is not.
   [[nodiscard]] bool on_client_message(const lsp::Json& message);
 
-  /// Whether a message of the daemon is passed on; answers to the mirror's own requests are not.
+  /// Whether a message of the daemon is passed on; answers to the mirror's own requests are not,
+  /// nor is its goodbye.
   [[nodiscard]] bool on_daemon_message(const lsp::Json& message);
 
   /// The daemon is gone. What the client is told: an answer to every request that was under way
@@ -35,8 +39,8 @@ class SessionMirror {
   /// switches, and every open document with its present text.
   [[nodiscard]] std::vector<lsp::Json> replay();
 
-  /// True between `initialize` and `exit`.
-  [[nodiscard]] bool is_running() const { return running_; }
+  /// The daemon said that it was told to stop: it is not missed before the editor needs one.
+  [[nodiscard]] bool said_goodbye() const { return said_goodbye_; }
 
  private:
   void on_client_request(const std::string& method, const lsp::Json& message);
@@ -51,7 +55,7 @@ class SessionMirror {
 
   lsp::DocumentStore documents_;
   lsp::PositionEncoding encoding_ = lsp::PositionEncoding::utf16;
-  bool running_ = false;
+  bool said_goodbye_ = false;
   bool initialized_ = false;
   lsp::Json initialize_;                          // the client's request; null before it
   lsp::Json configuration_;                       // latest didChangeConfiguration

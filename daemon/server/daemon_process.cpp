@@ -29,8 +29,12 @@ namespace asio = boost::asio;
 using Failure = boost::system::error_code;
 
 constexpr int kWorkers = 2;
-constexpr auto kIdleCheck = std::chrono::seconds(5);
+constexpr auto kIdleCheck = std::chrono::seconds(1);
 constexpr int kFirstSystemdFd = 3;  // sd_listen_fds(3)
+
+Duration minutes(double count) {
+  return std::chrono::duration_cast<Duration>(std::chrono::duration<double, std::ratio<60>>(count));
+}
 
 std::string first_line_of(const std::string& file) {
   std::string line;
@@ -224,13 +228,13 @@ void DaemonProcess::watch_idleness() {
 void DaemonProcess::check_idleness() {
   const auto now = clock_.now();
   const auto& limits = settings_.daemon;
-  const auto unload_after = std::chrono::minutes(limits.idle_unload_minutes);
+  const auto unload_after = minutes(limits.idle_unload_minutes);
   if (is_busy()) last_activity_ = now;
   if (limits.idle_unload_minutes > 0 && now - last_activity_ > unload_after) {
     if (factory_.engines().sleep()) log_->info("idle: the weights leave memory");
   }
   if (server_->session_count() > 0) last_session_ = now;
-  const auto exit_after = std::chrono::minutes(limits.exit_after_minutes);
+  const auto exit_after = minutes(limits.exit_after_minutes);
   if (limits.exit_after_minutes > 0 && now - last_session_ > exit_after) server_->stop();
 }
 

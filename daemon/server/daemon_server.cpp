@@ -9,6 +9,9 @@
 #include <unistd.h>
 
 #include "daemon/build_info.h"
+#include "daemon/relay/session_mirror.h"
+#include "lsp/protocol/framing.h"
+#include "lsp/protocol/message.h"
 
 namespace caretd::daemon {
 
@@ -279,7 +282,12 @@ void DaemonServer::wait_for_answers() {
 }
 
 void DaemonServer::close_everything() {
-  for (const SessionEntry& entry : sessions_) entry.connection->close();
+  const std::string goodbye =
+      lsp::frame(lsp::to_string(lsp::make_notification(kGoodbyeMethod, nullptr)));
+  for (const SessionEntry& entry : sessions_) {
+    entry.connection->write(goodbye);
+    entry.connection->close();
+  }
   for (const auto& connection : waiting_for_stop_) connection->close();
   // What is queued is sent first; whoever does not read it holds up nobody.
   stop_timer_.expires_after(kAnswerPoll);

@@ -53,7 +53,8 @@ TEST_CASE("a lock has one holder and goes with its descriptor") {
 }
 
 TEST_CASE("handshake lines survive the way and junk does not") {
-  const auto hello = read_hello(write_hello({"0.1.0", Purpose::stop, "secret", {"a=b"}, {{"X", "y"}}}));
+  const auto hello =
+      read_hello(write_hello({"0.1.0", Purpose::stop, "secret", {"a=b"}, {{"X", "y"}}}));
   REQUIRE(hello.has_value());
   CHECK(hello->purpose == Purpose::stop);
   CHECK(hello->token == "secret");

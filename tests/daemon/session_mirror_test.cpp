@@ -131,6 +131,16 @@ TEST_CASE("an answer to a daemon that is gone does not reach the new one") {
   CHECK(mirror.on_client_message(lsp::make_response(1, Json::array())));
 }
 
+TEST_CASE("a goodbye is for the relay alone and holds until the next daemon") {
+  SessionMirror mirror;
+  start_session(mirror);
+  CHECK_FALSE(mirror.said_goodbye());
+  CHECK_FALSE(mirror.on_daemon_message(lsp::make_notification(kGoodbyeMethod, nullptr)));
+  CHECK(mirror.said_goodbye());
+  (void)mirror.replay();
+  CHECK_FALSE(mirror.said_goodbye());
+}
+
 TEST_CASE("messages of any shape are passed on without harm") {
   SessionMirror mirror;
   start_session(mirror);

@@ -29,7 +29,10 @@ class Home:
         kept = {name: value for name, value in os.environ.items()
                 if not name.startswith(("CARETD_", "XDG_"))}
         self.environment = {**kept, "HOME": str(self.folder), "XDG_RUNTIME_DIR": str(run),
-                            "CARETD_MODEL_DEVICE": "cpu", **variables}
+                            "CARETD_MODEL_DEVICE": "cpu",
+                            # A busy machine must not cut answers short.
+                            "CARETD_COMPLETION_TIME_BUDGET_MS": "60000", **variables}
+        self.clients = []
         self.socket = run / "caretd/daemon.sock"
 
     def run(self, *arguments, check=True):
@@ -55,6 +58,9 @@ class Home:
         return found
 
     def close(self):
+        for client in self.clients:
+            client.process.kill()
+            client.process.wait()
         self.run("daemon", "stop", check=False)
         for pid in self.daemon_pids():
             os.kill(pid, signal.SIGKILL)
@@ -74,6 +80,7 @@ class Client:
         self.process = subprocess.Popen([CARETD, "lsp", *arguments], env=home.environment,
                                         stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                         stderr=subprocess.DEVNULL)
+        home.clients.append(self)
         self.next_id = 0
         self.answers = {}
         self.duplicates = 0

@@ -15,11 +15,18 @@ std::string stderr_log_level(const Configuration& configuration) {
   return asked_for ? configuration.settings.log.level : "warn";
 }
 
+constexpr auto kFirstSteps =
+    "caretd complete src/main.py:12:5\n"
+    "caretd doctor\n"
+    "caretd lsp                       (what an editor starts)\n"
+    "caretd models --help";
+
 constexpr auto kExitCodes =
     "Exit codes: 0 success, 1 the operation failed or a check found a fault,\n"
     "2 the command line or the configuration is wrong, 3 something needed is not available.";
 
 std::string footer_with(const std::string& examples) {
+  if (examples.empty()) return kExitCodes;
   std::string footer = "Examples:\n";
   size_t begin = 0;
   while (begin < examples.size()) {
@@ -28,6 +35,15 @@ std::string footer_with(const std::string& examples) {
     begin = end + 1;
   }
   return footer + '\n' + kExitCodes;
+}
+
+/// What stands where a subcommand belongs and is none; the library only says that one is required.
+std::string unknown_command(const CLI::App& app) {
+  const std::vector<std::string> words = app.remaining(true);
+  const bool is_word = !words.empty() && !words.front().starts_with('-');
+  const CLI::App* deepest = &app;
+  while (!deepest->get_subcommands().empty()) deepest = deepest->get_subcommands().front();
+  return is_word && deepest->get_require_subcommand_min() > 0 ? words.front() : std::string();
 }
 
 }  // namespace
@@ -75,7 +91,7 @@ CommandLine::CommandLine(InstallTree install, Environment environment)
         },
         std::string("Shorthand for --set ") + key);
   }
-  app_.footer(kExitCodes);
+  app_.footer(footer_with(kFirstSteps));
 }
 
 CLI::App& CommandLine::add(const std::string& name, const std::string& description,
@@ -92,10 +108,11 @@ CLI::App& CommandLine::add(CLI::App& parent, const std::string& name,
   return *command;
 }
 
-CLI::App& CommandLine::add_group(const std::string& name, const std::string& description) {
+CLI::App& CommandLine::add_group(const std::string& name, const std::string& description,
+                                 const std::string& examples) {
   CLI::App* group = app_.add_subcommand(name, description);
   group->require_subcommand(1);
-  group->footer(kExitCodes);
+  group->footer(footer_with(examples));
   return *group;
 }
 
@@ -103,6 +120,10 @@ int CommandLine::run(int argc, const char* const* argv) {
   try {
     app_.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
+    if (const std::string word = unknown_command(app_); !word.empty()) {
+      std::cerr << "caretd: there is no command '" << word << "'; caretd --help lists them\n";
+      return kUsage;
+    }
     return app_.exit(error) == 0 ? kSuccess : kUsage;
   }
   if (!config_file_.empty()) context_.config_file = config_file_;

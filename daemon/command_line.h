@@ -56,8 +56,9 @@ class CommandLine {
   /// The same below another subcommand (`caretd daemon start`).
   CLI::App& add(CLI::App& parent, const std::string& name, const std::string& description,
                 const std::string& examples, CommandHandler handler);
-  /// A subcommand that only groups others.
-  CLI::App& add_group(const std::string& name, const std::string& description);
+  /// A subcommand that only groups others. `examples` as for add().
+  CLI::App& add_group(const std::string& name, const std::string& description,
+                      const std::string& examples = {});
 
   [[nodiscard]] const CLI::App& app() const { return app_; }
 

@@ -1,6 +1,5 @@
 #include "daemon/session_services.h"
 
-#include <atomic>
 #include <utility>
 
 #include "daemon/build_info.h"
@@ -9,21 +8,38 @@
 
 namespace caretd::daemon {
 
+namespace {
+
+/// What resolving the settings of one session has to remember; used on that session's strand.
+struct SessionMemory {
+  std::string notice;  ///< to be shown; empty once it was
+  SettingsWatch::Handle project_file;
+};
+
+}  // namespace
+
 SessionFactory::SessionFactory(const CommandContext& context, Executor& workers, const Clock& clock,
                                Logger log)
     : engines_(std::make_shared<EngineProvider>(context.install, clock, log)),
       statistics_(std::make_shared<lsp::Statistics>()),
+      watch_(std::make_shared<SettingsWatch>()),
+      user_file_(watch_->watch(context.user_config())),
       workers_(workers),
       clock_(clock),
       log_(std::move(log)) {}
 
 lsp::SessionServices SessionFactory::services(std::function<std::vector<SettingsLayer>()> layers,
                                               const std::string& notice) const {
-  auto told = std::make_shared<std::atomic<bool>>(notice.empty());
-  const auto resolve_settings = [engines = engines_, layers = std::move(layers), notice,
-                                 told](const lsp::ClientSettings& client) {
+  const auto open_requests = resolve(layers()).settings.daemon.max_requests_per_session;
+  auto memory = std::make_shared<SessionMemory>();
+  memory->notice = notice;
+  const auto resolve_settings = [engines = engines_, watch = watch_, layers = std::move(layers),
+                                 memory](const lsp::ClientSettings& client) {
+    if (const auto file = project_file(client)) memory->project_file = watch->watch(*file);
     Configuration configuration = session_configuration(layers(), client);
-    if (!told->exchange(true)) configuration.problems.push_back(notice);
+    if (!memory->notice.empty()) {
+      configuration.problems.push_back(std::exchange(memory->notice, {}));
+    }
     return lsp::ResolvedSettings{to_session_settings(configuration.settings),
                                  engines->engine_for(configuration.settings),
                                  std::move(configuration.problems)};
@@ -32,8 +48,9 @@ lsp::SessionServices SessionFactory::services(std::function<std::vector<Settings
                                   clock_](std::shared_ptr<const lsp::DocumentStore> documents) {
     return std::make_shared<lsp::SyntaxPipeline>(std::move(documents), clock, read_ignore_file);
   };
-  return {statistics_, make_pipeline, resolve_settings,      workers_,
-          clock_,      log_,          std::string(version())};
+  return {
+      statistics_, make_pipeline, resolve_settings,       workers_,
+      clock_,      log_,          std::string(version()), static_cast<std::size_t>(open_requests)};
 }
 
 }  // namespace caretd::daemon

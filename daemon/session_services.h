@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "daemon/command_line.h"
+#include "daemon/config/settings_watch.h"
 #include "daemon/engine_provider.h"
 #include "daemon/process/handshake.h"
 #include "lsp/server.h"
@@ -19,16 +20,22 @@ class SessionFactory {
  public:
   SessionFactory(const CommandContext& context, Executor& workers, const Clock& clock, Logger log);
 
-  /// `layers` are what the process says, read anew whenever a session resolves its settings.
-  /// `notice` is a sentence the user is shown once; may be empty.
+  /// `layers` are what the process says for this session, read anew whenever a session resolves its
+  /// settings. `notice` is a sentence the user is shown once; may be empty.
   [[nodiscard]] lsp::SessionServices services(std::function<std::vector<SettingsLayer>()> layers,
                                               const std::string& notice) const;
 
   [[nodiscard]] EngineProvider& engines() const { return *engines_; }
 
+  /// The user's file and those of the workspaces that are open. Whoever owns the sessions asks it
+  /// now and then and tells them.
+  [[nodiscard]] std::shared_ptr<SettingsWatch> watch() const { return watch_; }
+
  private:
   std::shared_ptr<EngineProvider> engines_;
   std::shared_ptr<lsp::Statistics> statistics_;
+  std::shared_ptr<SettingsWatch> watch_;
+  SettingsWatch::Handle user_file_;
   Executor& workers_;
   const Clock& clock_;
   Logger log_;

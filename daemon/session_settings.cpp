@@ -17,12 +17,17 @@ std::optional<std::filesystem::path> path_of_uri(std::string_view uri) {
   return std::filesystem::path(*std::move(path));
 }
 
+std::optional<std::filesystem::path> project_file(const lsp::ClientSettings& client) {
+  if (client.folders.empty()) return std::nullopt;
+  const auto folder = path_of_uri(client.folders.front());
+  if (!folder) return std::nullopt;
+  return *folder / kProjectFileName;
+}
+
 Configuration session_configuration(std::vector<SettingsLayer> process_layers,
                                     const lsp::ClientSettings& client) {
-  if (!client.folders.empty()) {
-    if (const auto folder = path_of_uri(client.folders.front())) {
-      process_layers.push_back(read_settings_file(Layer::project_file, *folder / kProjectFileName));
-    }
+  if (const auto file = project_file(client)) {
+    process_layers.push_back(read_settings_file(Layer::project_file, *file));
   }
   process_layers.push_back(
       read_json_settings(Layer::workspace_settings, client.configuration, "the editor's settings"));

@@ -15,6 +15,9 @@ namespace caretd::daemon {
 /// The path that a file URI names; nothing for other schemes and hosts.
 [[nodiscard]] std::optional<std::filesystem::path> path_of_uri(std::string_view uri);
 
+/// The first workspace folder's .caretd.toml, whether or not it exists; nothing without a folder.
+[[nodiscard]] std::optional<std::filesystem::path> project_file(const lsp::ClientSettings& client);
+
 /// All layers resolved. `process_layers` are file, environment and command line; the first
 /// workspace folder's .caretd.toml and the client's configuration count as a cloned repository's
 /// (safe keys only), its initializationOptions as the user's own.

@@ -33,8 +33,9 @@ Server::Server(SessionServices services, std::uint64_t number, std::shared_ptr<T
                Session::Ended ended)
     : services_(std::move(services)),
       strand_(std::make_shared<Strand>(services_.workers)),
-      connection_(std::make_shared<Connection>(std::move(transport), strand_, services_.clock,
-                                               services_.log)),
+      connection_(std::make_shared<Connection>(
+          std::move(transport), strand_, services_.clock, services_.log,
+          ConnectionLimits{.frame = {}, .open_requests = services_.open_requests})),
       documents_(std::make_shared<DocumentStore>(number)),
       pipeline_(services_.make_pipeline(documents_)),
       number_(number),

@@ -49,7 +49,8 @@ struct SessionServices {
   Executor& workers;
   const Clock& clock;
   Logger log;
-  std::string version;  ///< of caretd, for serverInfo
+  std::string version;              ///< of caretd, for serverInfo
+  std::size_t open_requests = 256;  ///< unanswered requests of a session; one more is refused
 };
 
 class Server;

@@ -4,6 +4,13 @@
 
 namespace caretd {
 
+namespace {
+
+/// Tasks of a strand that run before another strand has its turn.
+constexpr int kTasksInARow = 16;
+
+}  // namespace
+
 ThreadPool::ThreadPool(int threads) {
   threads_.reserve(static_cast<size_t>(threads));
   for (int i = 0; i < threads; ++i) threads_.emplace_back([this] { run(); });
@@ -61,7 +68,7 @@ void Strand::post(Task task) {
 }
 
 void Strand::drain(const std::shared_ptr<Queue>& queue) {
-  while (true) {
+  for (int done = 0; done < kTasksInARow; ++done) {
     Task task;
     {
       const std::lock_guard lock(queue->mutex);
@@ -74,6 +81,8 @@ void Strand::drain(const std::shared_ptr<Queue>& queue) {
     }
     task();
   }
+  // To the back of the line: a strand that is flooded must not keep a thread from the others.
+  queue->beneath.post([queue] { drain(queue); });
 }
 
 }  // namespace caretd

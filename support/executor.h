@@ -48,6 +48,7 @@ class ThreadPool final : public Executor {
 };
 
 /// Tasks of one strand run one after another, never at the same time, on the executor beneath.
+/// Strands take turns there, however many tasks each of them has.
 /// Must not outlive that executor. The tasks keep the strand's queue alive.
 class Strand final : public Executor {
  public:

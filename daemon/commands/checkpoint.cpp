@@ -8,6 +8,7 @@
 
 #include "daemon/commands/commands.h"
 #include "daemon/progress.h"
+#include "daemon/quantities.h"
 #include "engine/checkpoint/checkpoint_writer.h"
 #include "engine/checkpoint/shapes.h"
 
@@ -61,8 +62,8 @@ int write(const CheckpointOptions& options) {
     written = copy_tokenizer(options.tokenizer, options.out);
   }
   if (!written) return report_error(written.error());
-  std::cout << fmt::format("{}: {:.3f} billion parameters, {}\n", options.out,
-                           static_cast<double>(config->parameters()) / 1e9, options.format);
+  std::cout << fmt::format("{}: {} parameters, {}\n", options.out,
+                           parameter_count(config->parameters()), options.format);
   return kSuccess;
 }
 

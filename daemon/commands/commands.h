@@ -19,7 +19,11 @@ void add_man_command(CommandLine& line);
 void add_models_command(CommandLine& line);
 void add_verify_command(CommandLine& line);
 
-/// How a daemon is started with this command's configuration.
-[[nodiscard]] LaunchOptions launch_options(const CommandContext& context);
+/// Who starts a daemon. A person's options and environment are meant for all sessions to come;
+/// those of a relay for its own session alone, which is told of them in its hello.
+enum class Starter : std::uint8_t { person, relay };
+
+/// How a daemon is started by this command.
+[[nodiscard]] LaunchOptions launch_options(const CommandContext& context, Starter starter);
 
 }  // namespace caretd::daemon

@@ -38,7 +38,8 @@ int show(const CommandContext& context, const ShowOptions& options) {
 }  // namespace
 
 void add_config_command(CommandLine& line) {
-  CLI::App& group = line.add_group("config", "Show the configuration and what can be configured");
+  CLI::App& group = line.add_group("config", "Show the configuration and what can be configured",
+                                   "caretd config show --origin\ncaretd config path");
   auto options = std::make_shared<ShowOptions>();
   CLI::App& shown =
       line.add(group, "show", "Print every setting with its value",

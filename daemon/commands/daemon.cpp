@@ -1,4 +1,6 @@
 // `caretd daemon`: the process that holds the model for all of the user's editors.
+#include <algorithm>
+#include <array>
 #include <chrono>
 #include <csignal>
 #include <fstream>
@@ -19,7 +21,7 @@ namespace caretd::daemon {
 
 namespace {
 
-constexpr auto kStopTime = std::chrono::seconds(10);
+constexpr auto kStopTime = std::chrono::seconds(5);
 constexpr auto kStopPoll = std::chrono::milliseconds(20);
 constexpr int kAnswerTimeMs = 5000;
 
@@ -51,7 +53,7 @@ int start(const CommandContext& context) {
     return kSuccess;
   }
   if (running.error().kind != ErrorKind::not_found) return report_error(running.error());
-  const auto launched = launch_daemon(*folder, launch_options(context));
+  const auto launched = launch_daemon(*folder, launch_options(context, Starter::person));
   if (!launched) return report_error(launched.error());
   std::cout << "the daemon was started\n";
   return kSuccess;
@@ -67,12 +69,13 @@ bool wait_until_gone(const RuntimeFolder& folder) {
   return false;
 }
 
-/// For a daemon that does not talk to this version: the lock file names its process.
-Result<void> terminate_holder(const RuntimeFolder& folder) {
+/// For a daemon that does not talk to this version, or to nobody any more: the lock file names its
+/// process.
+Result<void> signal_holder(const RuntimeFolder& folder, int signal) {
   pid_t pid = 0;
   std::ifstream(folder.daemon_lock()) >> pid;
   if (pid <= 1) return fail(ErrorKind::not_found, "no daemon is running");
-  if (kill(pid, SIGTERM) != 0) {
+  if (kill(pid, signal) != 0) {
     return fail(ErrorKind::io, fmt::format("process {} cannot be stopped", pid));
   }
   return {};
@@ -84,11 +87,15 @@ Result<void> stop_daemon(const RuntimeFolder& folder) {
   }
   const auto asked = greet_daemon(folder, hello_for(Purpose::stop));
   if (!asked) {
-    auto terminated = terminate_holder(folder);
+    auto terminated = signal_holder(folder, SIGTERM);
     if (!terminated) return terminated;
   }
   if (wait_until_gone(folder)) return {};
-  return fail(ErrorKind::unavailable, "the daemon did not stop within 10 seconds");
+  // It hangs. What it leaves, the next one replaces.
+  auto killed = signal_holder(folder, SIGKILL);
+  if (!killed) return killed;
+  if (wait_until_gone(folder)) return {};
+  return fail(ErrorKind::unavailable, "the daemon cannot be stopped");
 }
 
 int stop(const CommandContext& context) {
@@ -151,15 +158,38 @@ int status(const CommandContext& context, bool json) {
   return kSuccess;
 }
 
+/// Settings of the process itself, which no session could have for its own.
+constexpr std::array<std::string_view, 3> kDaemonSections{"daemon", "listen", "log"};
+
+bool concerns_daemon(std::string_view setting) {
+  const std::string_view section = setting.substr(0, setting.find('.'));
+  return std::find(kDaemonSections.begin(), kDaemonSections.end(), section) !=
+         kDaemonSections.end();
+}
+
+/// Whether an environment variable sets something that a session may have for its own.
+bool is_session_variable(std::string_view name) {
+  const auto keys = all_keys();
+  return std::any_of(keys.begin(), keys.end(), [name](const Key& key) {
+    return environment_name(key) == name && !concerns_daemon(key.name);
+  });
+}
+
 }  // namespace
 
-LaunchOptions launch_options(const CommandContext& context) {
+LaunchOptions launch_options(const CommandContext& context, Starter starter) {
   LaunchOptions options;
   options.executable = context.install.executable;
   if (context.config_file) options.arguments = {"--config", context.config_file->string()};
   for (const std::string& word : context.overrides) {
+    if (starter == Starter::relay && !concerns_daemon(word)) continue;
     options.arguments.insert(options.arguments.end(), {"--set", word});
   }
+  for (const auto& [name, value] : context.environment) {
+    if (starter == Starter::relay && is_session_variable(name)) continue;
+    options.environment.push_back(fmt::format("{}={}", name, value));
+  }
+  options.on_demand = starter == Starter::relay;
   std::error_code ignored;
   std::filesystem::create_directories(context.folders.state, ignored);
   options.log_file = context.folders.state / "daemon.stderr";
@@ -167,7 +197,8 @@ LaunchOptions launch_options(const CommandContext& context) {
 }
 
 void add_daemon_command(CommandLine& line) {
-  CLI::App& group = line.add_group("daemon", "Start, stop and look at the user's daemon");
+  CLI::App& group = line.add_group("daemon", "Start, stop and look at the user's daemon",
+                                   "caretd daemon status\ncaretd daemon restart");
   line.add(group, "start", "Start the daemon unless it runs", "caretd daemon start",
            [](CommandContext& context) { return start(context); });
   line.add(group, "stop", "Let the daemon answer what it was asked, then end it",
@@ -187,6 +218,7 @@ void add_daemon_command(CommandLine& line) {
                [options](CommandContext& context) { return run_daemon(context, *options); });
   run.add_option("--runtime-folder", options->runtime_folder, "Where socket and locks go");
   run.add_option("--ready-fd", options->ready_fd, "Descriptor to write a line to when ready");
+  run.add_flag("--on-demand", options->on_demand, "Load no model before a session asks for one");
   run.add_flag("--insecure", options->insecure, "Listen without TLS off the loopback interface");
 }
 

@@ -34,14 +34,17 @@ const char* word_of(Severity severity) {
 }
 
 std::vector<Finding> examine(const CommandContext& context, const DoctorOptions& options) {
-  const ModelSettings settings = context.settings().model;
+  const Configuration configuration = resolve(context.settings_layers());
+  const ModelSettings& settings = configuration.settings.model;
   std::vector<Finding> all = examine_configuration(context);
   const auto append = [&all](std::vector<Finding> more) {
     std::move(more.begin(), more.end(), std::back_inserter(all));
   };
+  append(examine_permissions(context, configuration.settings));
   append(examine_cpu(settings));
   append(examine_gpus(context, settings));
   append(examine_model(context, settings));
+  if (!options.quick) append(examine_weights(context, settings));
   append(examine_daemon(context));
   if (!options.quick) append(run_self_test(context, settings));
   return all;
@@ -86,7 +89,7 @@ void add_doctor_command(CommandLine& line) {
                "caretd doctor --json",
                [options](CommandContext& context) { return run(context, *options); });
   command.add_flag("--json", options->json, "Print the findings as JSON");
-  command.add_flag("--quick", options->quick, "Leave out the self test, which loads the model");
+  command.add_flag("--quick", options->quick, "Leave out what reads and loads the whole model");
 }
 
 }  // namespace caretd::daemon

@@ -121,7 +121,8 @@ int eval_infilling(const CommandContext& context, const EvalOptions& options) {
 
 void add_eval_command(CommandLine& line) {
   auto options = std::make_shared<EvalOptions>();
-  CLI::App& group = line.add_group("eval", "Measure the quality of a model's completions");
+  CLI::App& group = line.add_group("eval", "Measure the quality of a model's completions",
+                                   "caretd eval infilling src/*.py");
   CLI::App& command =
       line.add(group, "infilling", "Exact match and right-prefix share of filled holes, greedy",
                "caretd eval infilling HumanEval-SingleLineInfilling.jsonl.gz\n"

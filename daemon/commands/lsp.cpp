@@ -1,10 +1,14 @@
 // `caretd lsp`: what an editor starts. A relay to the user's daemon, or with --standalone a
 // language server session in this process.
 #include <atomic>
+#include <condition_variable>
 #include <csignal>
 #include <fstream>
 #include <memory>
+#include <mutex>
+#include <stop_token>
 #include <string>
+#include <thread>
 #include <utility>
 
 #include <unistd.h>
@@ -21,6 +25,7 @@ namespace caretd::daemon {
 namespace {
 
 constexpr int kWorkers = 2;
+constexpr auto kLookAtSettings = std::chrono::seconds(1);
 
 struct LspOptions {
   bool stdio = false;
@@ -39,6 +44,17 @@ int take_stdout() {
   return protocol;
 }
 
+/// Tells the session of changed settings files until it is told to stop.
+void watch_settings(SettingsWatch& watch, lsp::Session& session, const std::stop_token& stop) {
+  std::mutex mutex;
+  std::condition_variable_any stopped;
+  std::unique_lock lock(mutex);
+  while (
+      !stopped.wait_for(lock, stop, kLookAtSettings, [&stop] { return stop.stop_requested(); })) {
+    if (watch.changed()) session.settings_changed();
+  }
+}
+
 /// `notice`, if there is one, is shown to the user.
 int serve_standalone(const CommandContext& context, const std::string& notice) {
   const SteadyClock clock;
@@ -50,6 +66,8 @@ int serve_standalone(const CommandContext& context, const std::string& notice) {
   {
     lsp::Session session(factory.services([&] { return context.settings_layers(); }, notice), 1,
                          transport, [&exit_code](int code) { exit_code = code; });
+    const std::jthread watching(
+        [&](const std::stop_token& stop) { watch_settings(*factory.watch(), session, stop); });
     transport->run([&session](std::string_view bytes) { session.receive(bytes); },
                    [&session] { session.end_of_input(); });
   }
@@ -90,7 +108,9 @@ int relay_to_remote(const CommandContext& context, const LspOptions& options) {
   }
   daemon->ca_file = options.ca_file;
   daemon->tls = !options.insecure;
-  const auto connect = [&] { return greet_remote(*daemon, session_hello(context)); };
+  Hello hello = session_hello(context);
+  hello.environment.clear();  // speaks of this machine: its paths, its devices
+  const auto connect = [&] { return greet_remote(*daemon, hello); };
   auto stream = connect();
   // Falling back to a model on this machine would hide that the other one was asked for.
   if (!stream) return report_error(stream.error());
@@ -101,7 +121,8 @@ int relay_to_daemon(const CommandContext& context) {
   const auto connect = [&]() -> Result<std::unique_ptr<Stream>> {
     auto folder = open_runtime_folder(context.folders.runtime);
     if (!folder) return pass_on(std::move(folder));
-    return connect_session(*folder, launch_options(context), session_hello(context));
+    return connect_session(*folder, launch_options(context, Starter::relay),
+                           session_hello(context));
   };
   auto stream = connect();
   if (stream) return relay(context, connect, *std::move(stream));

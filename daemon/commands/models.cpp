@@ -10,6 +10,7 @@
 #include "daemon/commands/commands.h"
 #include "daemon/model_loading.h"
 #include "daemon/progress.h"
+#include "daemon/quantities.h"
 #include "engine/checkpoint/check_model.h"
 #include "engine/checkpoint/inspect.h"
 #include "engine/checkpoint/quantize_model.h"
@@ -28,10 +29,6 @@ struct ModelOptions {
   bool json = false;
 };
 
-double gigabytes(std::int64_t bytes) {
-  return static_cast<double>(bytes) / 1e9;
-}
-
 /// The folders below `root` that look like models.
 void find_models(const fs::path& root, std::set<fs::path>& found) {
   std::error_code error;
@@ -40,19 +37,40 @@ void find_models(const fs::path& root, std::set<fs::path>& found) {
   }
 }
 
-int list(const CommandContext& context) {
+void print_list_json(const std::set<fs::path>& folders, const fs::path& configured) {
+  nlohmann::json value = nlohmann::json::array();
+  for (const fs::path& folder : folders) {
+    const auto summary = engine::summarize_model(folder);
+    nlohmann::json entry{{"folder", folder.string()}, {"configured", folder == configured}};
+    if (summary) {
+      entry["parameters"] = summary->parameters;
+      entry["weightFormat"] = summary->weight_format;
+      entry["tensorBytes"] = summary->tensor_bytes;
+    } else {
+      entry["problem"] = summary.error().message;
+    }
+    value.push_back(std::move(entry));
+  }
+  std::cout << value.dump(2) << '\n';
+}
+
+int list(const CommandContext& context, bool json) {
   std::set<fs::path> folders;
   find_models(context.install.models(), folders);
   find_models(context.folders.data / "models", folders);
   const auto configured = model_folder(context.settings().model, context.install);
   folders.insert(configured);
+  if (json) {
+    print_list_json(folders, configured);
+    return kSuccess;
+  }
   for (const fs::path& folder : folders) {
     const auto summary = engine::summarize_model(folder);
     const char mark = folder == configured ? '*' : ' ';
     if (summary) {
-      std::cout << fmt::format("{} {}: {:.3f} billion parameters, {}, {:.2f} GB\n", mark,
-                               folder.string(), static_cast<double>(summary->parameters) / 1e9,
-                               summary->weight_format, gigabytes(summary->tensor_bytes));
+      std::cout << fmt::format("{} {}: {} parameters, {}, {}\n", mark, folder.string(),
+                               parameter_count(summary->parameters), summary->weight_format,
+                               disk_size(summary->tensor_bytes));
     } else {
       std::cout << fmt::format("{} {}: {}\n", mark, folder.string(), summary.error().message);
     }
@@ -84,23 +102,22 @@ void print_summary(const engine::ModelSummary& summary) {
       "experts        {} routed (top {}), {} shared, first {} layers dense\n"
       "context        {} tokens, {:.1f} KB of KV cache a token\n"
       "vocabulary     {}\n"
-      "parameters     {:.3f} billion, {:.3f} billion active\n"
-      "weights        {}, {:.2f} GB\n"
+      "parameters     {}, {} active\n"
+      "weights        {}, {}\n"
       "FIM tokens     {}\n",
       summary.folder.string(), config.layers, config.hidden, config.heads, config.kv_lora_rank,
       config.qk_rope_head_dim, config.routed_experts, config.experts_per_token,
       config.shared_experts, config.dense_layers, config.context_tokens,
       static_cast<double>(summary.kv_bytes_per_token) / 1e3, config.vocab_size,
-      static_cast<double>(summary.parameters) / 1e9,
-      static_cast<double>(summary.active_parameters) / 1e9, summary.weight_format,
-      gigabytes(summary.tensor_bytes), fim_tokens(summary.folder));
+      parameter_count(summary.parameters), parameter_count(summary.active_parameters),
+      summary.weight_format, disk_size(summary.tensor_bytes), fim_tokens(summary.folder));
   for (const auto& share : summary.dtypes) {
-    std::cout << fmt::format("  {:<10} {:>6} tensors {:>10.3f} GB\n", share.dtype, share.tensors,
-                             gigabytes(share.bytes));
+    std::cout << fmt::format("  {:<10} {:>6} tensors {:>12}\n", share.dtype, share.tensors,
+                             disk_size(share.bytes));
   }
   for (const auto& file : summary.files) {
-    std::cout << fmt::format("  {:<40} {:>6} tensors {:>10.3f} GB\n", file.name, file.tensors,
-                             gigabytes(file.bytes));
+    std::cout << fmt::format("  {:<40} {:>6} tensors {:>12}\n", file.name, file.tensors,
+                             disk_size(file.bytes));
   }
 }
 
@@ -146,9 +163,9 @@ int check(const CommandContext& context, const ModelOptions& options) {
                              finding.tensor, finding.problem);
   }
   std::cout << fmt::format(
-      "{} tensors, {:.3f} billion values, {} sums compared: {}\n", report->tensors,
-      static_cast<double>(report->values) / 1e9, report->sums_compared,
-      report->sound() ? "sound" : fmt::format("{} findings", report->findings.size()));
+      "{} tensors, {} values, {} sums compared: {}\n", report->tensors,
+      parameter_count(report->values), report->sums_compared,
+      report->sound() ? "sound" : fmt::format("findings: {}", report->findings.size()));
   return report->sound() ? kSuccess : kFailure;
 }
 
@@ -167,19 +184,23 @@ int quantize(const ModelOptions& options) {
                              error.relative, error.largest);
     worst = std::max(worst, error.relative);
   }
-  std::cout << fmt::format("{:.3f} GB -> {:.3f} GB, worst relative error of a matrix {:.4f}\n",
-                           gigabytes(report->bytes_before), gigabytes(report->bytes_after), worst);
+  std::cout << fmt::format("{} -> {}, worst relative error of a matrix {:.4f}\n",
+                           disk_size(report->bytes_before), disk_size(report->bytes_after), worst);
   return kSuccess;
 }
 
 }  // namespace
 
 void add_models_command(CommandLine& line) {
-  CLI::App& group = line.add_group("models", "List, inspect, check and quantize models");
-  line.add(group, "list", "Print the models that are installed", "caretd models list",
-           [](CommandContext& context) { return list(context); });
-
+  CLI::App& group = line.add_group("models", "List, inspect, check and quantize models",
+                                   "caretd models list\ncaretd models inspect --help");
   auto options = std::make_shared<ModelOptions>();
+  CLI::App& listed =
+      line.add(group, "list", "Print the models that are installed",
+               "caretd models list\ncaretd models list --json",
+               [options](CommandContext& context) { return list(context, options->json); });
+  listed.add_flag("--json", options->json, "Print it as JSON");
+
   CLI::App& inspected = line.add(
       group, "inspect", "Print architecture, parameters, types and sizes of a model",
       "caretd models inspect\ncaretd models inspect --json /srv/models/DeepSeek-Coder-V2-Lite-Base",

@@ -14,7 +14,8 @@ enum class Severity : std::uint8_t { good, note, problem };
 
 /// One thing that was looked at. A problem and most notes say what to do.
 struct Finding {
-  std::string topic;  ///< "cpu", "gpu", "model", "memory", "configuration", "daemon", "self test"
+  std::string topic;  ///< "cpu", "gpu", "model", "memory", "configuration",
+                      ///< "permissions", "daemon", "self test"
   Severity severity = Severity::good;
   std::string text;
   std::string remedy;
@@ -27,6 +28,11 @@ struct Finding {
                                                 const ModelSettings& settings);
 [[nodiscard]] std::vector<Finding> examine_model(const CommandContext& context,
                                                  const ModelSettings& settings);
+/// Reads every byte of the model.
+[[nodiscard]] std::vector<Finding> examine_weights(const CommandContext& context,
+                                                   const ModelSettings& settings);
+[[nodiscard]] std::vector<Finding> examine_permissions(const CommandContext& context,
+                                                       const Settings& settings);
 [[nodiscard]] std::vector<Finding> examine_daemon(const CommandContext& context);
 /// Loads the model and decodes five tokens.
 [[nodiscard]] std::vector<Finding> run_self_test(const CommandContext& context,

@@ -1,5 +1,5 @@
 // The machine's part of the doctor: CPU, memory, GPUs.
-#include <filesystem>
+#include <algorithm>
 #include <fstream>
 #include <string>
 
@@ -8,15 +8,12 @@
 
 #include "daemon/doctor/doctor.h"
 #include "daemon/model_loading.h"
+#include "daemon/quantities.h"
 #include "engine/checkpoint/checkpoint.h"
 
 namespace caretd::daemon {
 
 namespace {
-
-double gibibytes(std::int64_t bytes) {
-  return static_cast<double>(bytes) / (1LL << 30);
-}
 
 int usable_cores() {
   cpu_set_t set;
@@ -50,26 +47,73 @@ std::int64_t available_memory() {
   return 0;
 }
 
-std::int64_t needed_bytes(const CommandContext& context, const ModelSettings& settings) {
-  const auto checkpoint = engine::Checkpoint::open(model_folder(settings, context.install));
-  return checkpoint ? device_bytes_needed(**checkpoint, settings) : 0;
+/// Tensors of a checkpoint of this shape. In FP8, embedding, head and routers stay BF16 and each
+/// block of 128 x 128 has a scale (`caretd models quantize`).
+std::int64_t weight_bytes(const engine::ModelConfig& config, bool fp8) {
+  constexpr std::int64_t kBf16 = 2;
+  constexpr std::int64_t kBlock = 128 * 128;
+  const std::int64_t all = config.parameters();
+  if (!fp8) return kBf16 * all;
+  const std::int64_t tables = config.tied_embeddings ? 1 : 2;
+  const std::int64_t moe_layers = std::max(0, config.layers - config.dense_layers);
+  const std::int64_t kept =
+      config.hidden * (tables * config.vocab_size + moe_layers * config.routed_experts);
+  return kBf16 * kept + (all - kept) + (all - kept) / kBlock * std::int64_t{sizeof(float)};
+}
+
+Finding describe_needs(const engine::Checkpoint& checkpoint, const ModelSettings& settings) {
+  const auto& config = checkpoint.config();
+  const std::int64_t kv_bytes = settings.kv_mebibytes << 20;
+  const std::int64_t kv_of_token = std::int64_t{2} * config.kv_width() * config.layers;
+  return {"memory",
+          Severity::good,
+          fmt::format("the weights are {} ({} as BF16, {} as FP8); the KV cache of {} holds "
+                      "{} tokens (model.kv_mebibytes)",
+                      memory_size(checkpoint.bytes()), memory_size(weight_bytes(config, false)),
+                      memory_size(weight_bytes(config, true)), memory_size(kv_bytes),
+                      kv_bytes / kv_of_token),
+          {}};
 }
 
 Finding describe_gpu(const engine::CudaDevice& gpu, std::int64_t needed, std::size_t shares) {
   const auto each = needed / static_cast<std::int64_t>(shares);
-  const std::string text = fmt::format(
-      "GPU {}: {}, compute capability {}.{}, {:.1f} of {:.1f} GiB free", gpu.ordinal, gpu.name,
-      gpu.compute_major, gpu.compute_minor, gibibytes(gpu.free_bytes), gibibytes(gpu.total_bytes));
+  const std::string text = fmt::format("GPU {}: {}, compute capability {}.{}, {} of {} free",
+                                       gpu.ordinal, gpu.name, gpu.compute_major, gpu.compute_minor,
+                                       memory_size(gpu.free_bytes), memory_size(gpu.total_bytes));
   if (gpu.compute_major < 8) {
-    return {"gpu", Severity::note, text, "GPUs before compute capability 8.0 are not supported"};
+    return {"gpu", Severity::note, text,
+            "GPUs before compute capability 8.0 are not supported; use another or the CPU"};
   }
   if (gpu.free_bytes < each) {
-    return {"gpu", Severity::note,
-            text + fmt::format("; the model needs {:.1f} GiB there", gibibytes(each)),
-            "free memory on it, lower model.kv_mebibytes, use an FP8 model (caretd models "
-            "quantize) or name several GPUs in model.gpus"};
+    return {"gpu", Severity::note, text + "; the model needs " + memory_size(each) + " there",
+            "free memory on it, lower model.kv_mebibytes or use an FP8 model (caretd models "
+            "quantize)"};
   }
   return {"gpu", Severity::good, text + "; the model fits", {}};
+}
+
+/// The driver's own sentence; nothing where no driver is loaded.
+std::string driver_version() {
+  std::string line;
+  std::getline(std::ifstream("/proc/driver/nvidia/version"), line);
+  const std::size_t colon = line.find(':');
+  return colon == std::string::npos ? line : line.substr(line.find_first_not_of(' ', colon + 1));
+}
+
+Finding without_gpus(const Error& error, bool insists, bool driver) {
+  return {"gpu", insists ? Severity::problem : Severity::note, error.message,
+          driver ? "an NVIDIA driver is loaded: install the CUDA module (lib/caretd/caretd_cuda.so "
+                   "beside bin/caretd), or set model.device = \"cpu\" to silence this"
+                 : "nothing to do where there is no NVIDIA GPU; where there is one, install its "
+                   "driver and the CUDA module"};
+}
+
+Finding describe_main_memory(std::int64_t needed, std::int64_t available, bool on_gpu) {
+  const bool fits = needed <= available;
+  return {"memory", fits || on_gpu ? Severity::good : Severity::note,
+          fmt::format("{} of main memory available; on the CPU the model needs {}",
+                      memory_size(available), memory_size(needed)),
+          fits ? "" : "use a smaller or quantized model, or a GPU"};
 }
 
 }  // namespace
@@ -91,30 +135,27 @@ std::vector<Finding> examine_cpu(const ModelSettings& settings) {
 }
 
 std::vector<Finding> examine_gpus(const CommandContext& context, const ModelSettings& settings) {
-  const std::int64_t needed = needed_bytes(context, settings);
-  const std::int64_t available = available_memory();
-  std::vector<Finding> findings;
-  const bool driver = std::filesystem::exists("/proc/driver/nvidia/version");
-  const auto gpus = engine::list_cuda_devices(context.install.cuda_module());
+  const auto checkpoint = engine::Checkpoint::open(model_folder(settings, context.install));
+  const std::int64_t needed = checkpoint ? device_bytes_needed(**checkpoint, settings) : 0;
   const bool insists = settings.device == "cuda";
-  if (!gpus) {
-    findings.push_back(
-        {"gpu", insists ? Severity::problem : Severity::note,
-         (driver ? "an NVIDIA driver is loaded, but " : "") + gpus.error().message,
-         insists ? "install the driver and the CUDA module, or set model.device" : ""});
-  } else {
+  const std::string driver = driver_version();
+  std::vector<Finding> findings;
+  if (!driver.empty()) findings.push_back({"gpu", Severity::good, "driver: " + driver, {}});
+  const auto gpus = engine::list_cuda_devices(context.install.cuda_module());
+  if (gpus) {
     const std::size_t shares = std::max<std::size_t>(1, settings.gpus.size());
     for (const auto& gpu : *gpus) findings.push_back(describe_gpu(gpu, needed, shares));
     const auto choice = choose_device(settings, gpus, needed);
-    if (!choice) findings.push_back({"gpu", Severity::problem, choice.error().message, {}});
+    if (!choice) {
+      findings.push_back({"gpu", Severity::problem, choice.error().message,
+                          "correct model.gpus, or set model.device = \"auto\""});
+    }
+  } else {
+    findings.push_back(without_gpus(gpus.error(), insists, !driver.empty()));
   }
-  if (needed > 0 && available > 0) {
-    const bool fits = needed <= available;
-    findings.push_back({"memory",
-                        fits || settings.device == "cuda" ? Severity::good : Severity::note,
-                        fmt::format("{:.1f} GiB available, on the CPU the model needs {:.1f} GiB",
-                                    gibibytes(available), gibibytes(needed)),
-                        fits ? "" : "use a smaller or quantized model, or a GPU"});
+  if (checkpoint) findings.push_back(describe_needs(**checkpoint, settings));
+  if (const std::int64_t available = available_memory(); checkpoint && available > 0) {
+    findings.push_back(describe_main_memory(needed, available, insists));
   }
   return findings;
 }

@@ -3,11 +3,15 @@
 #include <utility>
 
 #include <spdlog/fmt/fmt.h>
+#include <unistd.h>
 
 #include "daemon/build_info.h"
 #include "daemon/doctor/doctor.h"
 #include "daemon/model_loading.h"
+#include "daemon/progress.h"
+#include "daemon/quantities.h"
 #include "daemon/relay/daemon_launcher.h"
+#include "engine/checkpoint/check_model.h"
 #include "engine/checkpoint/inspect.h"
 #include "engine/text/tokenizer.h"
 #include "engine/verify/sequence_driver.h"
@@ -66,7 +70,8 @@ std::vector<Finding> examine_configuration(const CommandContext& context) {
                       file.string() + (there ? "" : " does not exist; defaults apply"),
                       {}});
   for (const std::string& problem : resolve(context.settings_layers()).problems) {
-    findings.push_back({"configuration", Severity::problem, problem, "correct it there"});
+    findings.push_back({"configuration", Severity::problem, problem,
+                        "correct it there; caretd config keys lists what may be set"});
   }
   return findings;
 }
@@ -81,8 +86,8 @@ std::vector<Finding> examine_model(const CommandContext& context, const ModelSet
   std::vector<Finding> findings{
       {"model",
        Severity::good,
-       fmt::format("{}: {:.3f} billion parameters, {}, every tensor is there", folder.string(),
-                   static_cast<double>(summary->parameters) / 1e9, summary->weight_format),
+       fmt::format("{}: {} parameters, {}, every tensor is there in its shape", folder.string(),
+                   parameter_count(summary->parameters), summary->weight_format),
        {}}};
   const auto tokenizer = engine::Tokenizer::load(folder);
   if (!tokenizer) {
@@ -96,44 +101,111 @@ std::vector<Finding> examine_model(const CommandContext& context, const ModelSet
   return findings;
 }
 
+std::vector<Finding> examine_weights(const CommandContext& context, const ModelSettings& settings) {
+  const auto folder = model_folder(settings, context.install);
+  const SteadyClock clock;
+  ProgressReporter progress("reading the weights", clock, stderr_is_terminal());
+  engine::CheckOptions options;
+  options.progress = [&](double fraction) { progress.update(fraction); };
+  const auto report = engine::check_model(folder, options);
+  if (!report) return {};  // examine_model() has said why
+  if (report->sound()) {
+    return {{"model", Severity::good, "every value of every tensor is finite", {}}};
+  }
+  const auto& first = report->findings.front();
+  return {{"model", Severity::problem,
+           fmt::format("{} {} {} ({} findings in all)", first.file, first.tensor, first.problem,
+                       report->findings.size()),
+           "download the file again; caretd models check names all findings"}};
+}
+
 std::vector<Finding> examine_daemon(const CommandContext& context) {
+  const std::string remedy = "run caretd daemon start; an editor starts it by itself";
+  if (!std::filesystem::exists(context.folders.runtime)) {
+    return {{"daemon", Severity::good, "none is running", remedy}};
+  }
   const auto folder = open_runtime_folder(context.folders.runtime);
-  if (!folder) return {{"daemon", Severity::problem, folder.error().message, {}}};
+  if (!folder) {
+    return {{"daemon", Severity::problem, folder.error().message,
+             "without it every window loads a model of its own"}};
+  }
   const auto stream = greet_daemon(*folder, {std::string(version()), Purpose::status, {}, {}, {}});
   const std::string socket = folder->socket().string();
-  if (stream) return {{"daemon", Severity::good, "one is running at " + socket, {}}};
-  if (stream.error().kind == ErrorKind::not_found) {
+  if (stream) {
     return {{"daemon",
              Severity::good,
-             "none is running; an editor or caretd daemon start starts one",
+             "one is running at " + socket + ", open to this user alone",
              {}}};
   }
-  return {{"daemon", Severity::problem, stream.error().message, "caretd daemon restart"}};
+  if (stream.error().kind == ErrorKind::not_found) {
+    return {{"daemon", Severity::good, "none is running", remedy}};
+  }
+  return {{"daemon", Severity::problem, stream.error().message, "run caretd daemon restart"}};
+}
+
+std::vector<Finding> examine_permissions(const CommandContext& context, const Settings& settings) {
+  namespace fs = std::filesystem;
+  constexpr auto kWritable = fs::perms::group_write | fs::perms::others_write;
+  constexpr auto kReadable = fs::perms::group_read | fs::perms::others_read;
+  std::vector<Finding> findings;
+  const auto require = [&findings](const fs::path& file, fs::perms forbidden, const char* what,
+                                   const char* mode) {
+    std::error_code error;
+    const auto status = fs::status(file, error);
+    if (error || (status.permissions() & forbidden) == fs::perms::none) return;
+    findings.push_back({"permissions", Severity::problem, file.string() + what,
+                        fmt::format("run chmod {} {}", mode, file.string())});
+  };
+  require(context.user_config(), kWritable, " can be written by other users", "go-w");
+  for (const std::string& secret :
+       {settings.listen.key, settings.listen.token_file, settings.remote.key_file}) {
+    if (!secret.empty()) require(secret, kReadable, " can be read by other users", "go-rwx");
+  }
+  if (access(context.folders.state.c_str(), F_OK) == 0 &&
+      access(context.folders.state.c_str(), W_OK) != 0) {
+    findings.push_back({"permissions", Severity::note,
+                        context.folders.state.string() + " cannot be written; logs go to stderr",
+                        "make it this user's"});
+  }
+  if (findings.empty()) {
+    findings.push_back({"permissions", Severity::good, "configuration, secrets and logs", {}});
+  }
+  return findings;
 }
 
 std::vector<Finding> run_self_test(const CommandContext& context, const ModelSettings& settings) {
   const SteadyClock clock;
   const TimePoint begin = clock.now();
   const auto failed = [](const Error& error) {
-    return std::vector<Finding>{{"self test", Severity::problem, error.message, {}}};
+    return std::vector<Finding>{{"self test", Severity::problem, error.message,
+                                 "see what is said about the model and the device above"}};
   };
-  auto model = load_model(settings, context.install, context.log, [](double) {}, {});
+  auto model = [&] {
+    ProgressReporter progress("loading the model", clock, stderr_is_terminal());
+    return load_model(settings, context.install, context.log,
+                      [&](double fraction) { progress.update(fraction); }, {});
+  }();
   if (!model) return failed(model.error());
   const TimePoint loaded = clock.now();
   engine::PageAllocator pages(model->runner->info().pages);
   engine::SequenceDriver sequence(*model->runner, pages);
   auto tokens = model->tokenizer->encode("def add(a, b):\n    return");
+  TimePoint first_token = loaded;
   for (int i = 0; i < kSelfTestTokens; ++i) {
     const auto rows = sequence.append(tokens, engine::Output::candidates, false);
     if (!rows) return failed(rows.error());
     tokens = {rows->front().candidates.front().id};
+    if (i == 0) first_token = clock.now();
   }
-  return {{"self test",
-           Severity::good,
-           fmt::format("{}: loaded in {:.0f} ms, {} tokens in {:.1f} ms",
-                       model->runner->info().device, to_milliseconds(loaded - begin),
-                       kSelfTestTokens, to_milliseconds(clock.now() - loaded)),
-           {}}};
+  const double rest = to_milliseconds(clock.now() - first_token);
+  return {
+      {"self test",
+       Severity::good,
+       fmt::format("{}: loaded in {:.0f} ms, first of {} tokens after {:.1f} ms, then {:.1f} "
+                   "ms a token",
+                   model->runner->info().device, to_milliseconds(loaded - begin), kSelfTestTokens,
+                   to_milliseconds(first_token - loaded), rest / (kSelfTestTokens - 1)),
+       {}}};
 }
 
 }  // namespace caretd::daemon

@@ -64,8 +64,17 @@ Result<void> wait_until_ready(const UniqueFd& ready) {
   return fail(ErrorKind::unavailable, "the daemon did not start within 20 seconds");
 }
 
+/// As execve() takes them; points into `words`.
+std::vector<char*> null_terminated(std::vector<std::string>& words) {
+  std::vector<char*> pointers;
+  for (std::string& word : words) pointers.push_back(word.data());
+  pointers.push_back(nullptr);
+  return pointers;
+}
+
 /// In the child of a child, so that the daemon is nobody's zombie. Only async-signal-safe calls.
-[[noreturn]] void become_daemon(char* const* arguments, int ready, int log) {
+[[noreturn]] void become_daemon(char* const* arguments, char* const* environment, int ready,
+                                int log) {
   setsid();
   if (fork() != 0) _exit(0);
   const int null = open("/dev/null", O_RDONLY);
@@ -79,7 +88,7 @@ Result<void> wait_until_ready(const UniqueFd& ready) {
   } else {
     dup2(ready, kReadyFd);
   }
-  if (chdir("/") == 0) execv(arguments[0], arguments);
+  if (chdir("/") == 0) execve(arguments[0], arguments, environment);
   _exit(127);
 }
 
@@ -103,9 +112,10 @@ Result<void> launch_daemon(const RuntimeFolder& folder, const LaunchOptions& opt
   words.insert(words.end(), options.arguments.begin(), options.arguments.end());
   for (const char* word : {"daemon", "run", "--ready-fd", "3"}) words.emplace_back(word);
   words.push_back("--runtime-folder=" + folder.path.string());
-  std::vector<char*> arguments;
-  for (std::string& word : words) arguments.push_back(word.data());
-  arguments.push_back(nullptr);
+  if (options.on_demand) words.emplace_back("--on-demand");
+  std::vector<std::string> variables = options.environment;
+  const auto arguments = null_terminated(words);
+  const auto environment = null_terminated(variables);
 
   auto ready = make_pipe();
   if (!ready) return pass_on(std::move(ready));
@@ -113,7 +123,9 @@ Result<void> launch_daemon(const RuntimeFolder& folder, const LaunchOptions& opt
       open(options.log_file.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, S_IRUSR | S_IWUSR));
   const pid_t child = fork();
   if (child < 0) return fail(ErrorKind::io, std::strerror(errno));
-  if (child == 0) become_daemon(arguments.data(), ready->write.get(), log.get());
+  if (child == 0) {
+    become_daemon(arguments.data(), environment.data(), ready->write.get(), log.get());
+  }
   ready->write.reset();
   while (waitpid(child, nullptr, 0) < 0 && errno == EINTR) {
   }

@@ -21,8 +21,10 @@ namespace caretd::daemon {
 
 struct LaunchOptions {
   std::filesystem::path executable;
-  std::vector<std::string> arguments;  ///< passed on to `caretd daemon run`
-  std::filesystem::path log_file;      ///< where its stderr goes until it opens its own log
+  std::vector<std::string> arguments;    ///< passed on to `caretd daemon run`
+  std::vector<std::string> environment;  ///< all of it, NAME=value
+  bool on_demand = false;                ///< no model is loaded before a session asks for one
+  std::filesystem::path log_file;        ///< where its stderr goes until it opens its own log
 };
 
 /// Starts a daemon that outlives this process and waits until its socket is there. The caller

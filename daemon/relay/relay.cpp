@@ -77,6 +77,7 @@ class Relay {
   void lose_daemon();
   [[nodiscard]] bool revive(const Result<lsp::Json>& message);
   void replace_daemon();
+  void give_up(const std::string& reason);
   /// The editor's last words are with the daemon: hear the daemon out and pass it on.
   void drain();
 
@@ -218,10 +219,23 @@ void Relay::replace_daemon() {
       for (const lsp::Json& message : mirror_.replay()) to_daemon(message);
       return;
     }
-    options_.log->warn("no daemon: {}", stream.error().message);
+    const Error& error = stream.error();
+    options_.log->warn("no daemon: {}", error.message);
+    // Another version stays another version.
+    if (error.kind == ErrorKind::unsupported || attempt == kMostAttempts) {
+      return give_up(error.message);
+    }
     std::this_thread::sleep_for(kRetryDelay * attempt);
   }
-  options_.log->error("giving up on the daemon");
+}
+
+/// The editor starts a new relay, which is of the installed version and falls back if it has to.
+void Relay::give_up(const std::string& reason) {
+  constexpr int kErrorMessage = 1;  // MessageType.Error of the specification
+  to_editor(lsp::make_notification(
+      "window/showMessage",
+      {{"type", kErrorMessage},
+       {"message", "caretd lost its daemon: " + reason + ". Restart the language server."}}));
   daemon_gone_ = true;
 }
 

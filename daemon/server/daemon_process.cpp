@@ -1,17 +1,14 @@
 #include "daemon/server/daemon_process.h"
 
-#include <array>
 #include <csignal>
 #include <fstream>
 #include <optional>
 #include <utility>
 
-#include <boost/asio/buffer.hpp>
 #include <boost/asio/io_context.hpp>
-#include <boost/asio/posix/stream_descriptor.hpp>
+#include <boost/asio/post.hpp>
 #include <boost/asio/signal_set.hpp>
 #include <boost/asio/steady_timer.hpp>
-#include <sys/inotify.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -29,7 +26,7 @@ namespace asio = boost::asio;
 using Failure = boost::system::error_code;
 
 constexpr int kWorkers = 2;
-constexpr auto kIdleCheck = std::chrono::seconds(1);
+constexpr auto kTick = std::chrono::seconds(1);
 constexpr int kFirstSystemdFd = 3;  // sd_listen_fds(3)
 
 Duration minutes(double count) {
@@ -60,8 +57,7 @@ class DaemonProcess {
         settings_(std::move(settings)),
         log_(std::move(log)),
         signals_(io_, SIGTERM, SIGINT, SIGHUP),
-        idle_timer_(io_),
-        config_watch_(io_),
+        tick_(io_),
         workers_(kWorkers),
         factory_(context, workers_, clock_, log_),
         last_activity_(clock_.now()) {}
@@ -76,11 +72,13 @@ class DaemonProcess {
   [[nodiscard]] bool is_busy() const;
   void on_activity();
   void wait_for_signal();
-  void watch_idleness();
+  void wait_for_tick();
   void check_idleness();
-  void watch_configuration();
-  void read_configuration_events();
+  void look_for_changes();
   void reload();
+  void preload() {
+    if (!options_.on_demand) default_engine_ = factory_.engines().engine_for(settings_);
+  }
 
   const CommandContext& context_;
   const DaemonProcessOptions& options_;
@@ -89,9 +87,7 @@ class DaemonProcess {
   const SteadyClock clock_;
   asio::io_context io_{1};
   asio::signal_set signals_;
-  asio::steady_timer idle_timer_;
-  asio::posix::stream_descriptor config_watch_;
-  std::array<char, 4096> config_events_{};
+  asio::steady_timer tick_;
   ThreadPool workers_;
   SessionFactory factory_;
   std::shared_ptr<engine::Engine> default_engine_;  // loads before the first editor asks
@@ -120,10 +116,9 @@ Result<void> DaemonProcess::start(const RuntimeFolder& folder) {
     listening = server_->listen_on(listen, options_.insecure);
   }
   if (!listening) return listening;
-  default_engine_ = factory_.engines().engine_for(settings_);
+  preload();
   wait_for_signal();
-  watch_idleness();
-  watch_configuration();
+  wait_for_tick();
   return {};
 }
 
@@ -216,12 +211,13 @@ void DaemonProcess::wait_for_signal() {
   });
 }
 
-void DaemonProcess::watch_idleness() {
-  idle_timer_.expires_after(kIdleCheck);
-  idle_timer_.async_wait([this](const Failure& failure) {
+void DaemonProcess::wait_for_tick() {
+  tick_.expires_after(kTick);
+  tick_.async_wait([this](const Failure& failure) {
     if (failure) return;
     check_idleness();
-    watch_idleness();
+    look_for_changes();
+    wait_for_tick();
   });
 }
 
@@ -238,23 +234,11 @@ void DaemonProcess::check_idleness() {
   if (limits.exit_after_minutes > 0 && now - last_session_ > exit_after) server_->stop();
 }
 
-/// Editors replace a file rather than write into it, so its folder is what is watched.
-void DaemonProcess::watch_configuration() {
-  const int watch = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
-  if (watch < 0) return;
-  config_watch_.assign(watch);
-  const auto folder = context_.user_config().parent_path();
-  inotify_add_watch(watch, folder.c_str(), IN_CLOSE_WRITE | IN_MOVED_TO | IN_DELETE);
-  read_configuration_events();
-}
-
-void DaemonProcess::read_configuration_events() {
-  config_watch_.async_read_some(asio::buffer(config_events_),
-                                [this](const Failure& failure, std::size_t) {
-                                  if (failure) return;
-                                  reload();
-                                  read_configuration_events();
-                                });
+/// The disk may be slow, so a worker looks at it.
+void DaemonProcess::look_for_changes() {
+  workers_.post([this, watch = factory_.watch()] {
+    if (watch->changed()) asio::post(io_, [this] { reload(); });
+  });
 }
 
 void DaemonProcess::reload() {
@@ -263,7 +247,7 @@ void DaemonProcess::reload() {
   settings_ = std::move(configuration.settings);
   log_->set_level(spdlog::level::from_str(settings_.log.level));
   log_->info("the configuration was read again");
-  default_engine_ = factory_.engines().engine_for(settings_);
+  preload();
   server_->settings_changed();
 }
 

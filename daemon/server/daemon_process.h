@@ -9,6 +9,7 @@ namespace caretd::daemon {
 
 struct DaemonProcessOptions {
   std::filesystem::path runtime_folder;  ///< empty: the user's
+  bool on_demand = false;                ///< load no model before a session asks for one
   int ready_fd = -1;      ///< told by a line once the socket is there: empty, or what went wrong
   bool insecure = false;  ///< listen in the clear off the loopback interface
 };

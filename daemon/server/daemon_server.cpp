@@ -23,6 +23,7 @@ using asio::local::stream_protocol;
 using Failure = boost::system::error_code;
 
 constexpr auto kAnswerPoll = std::chrono::milliseconds(20);
+constexpr auto kAcceptPause = std::chrono::milliseconds(100);
 
 /// Whether the process at the other end is this user's.
 bool is_own_peer(stream_protocol::socket& socket) {
@@ -63,11 +64,11 @@ Result<asio::ssl::context> make_tls(const ListenSettings& settings) {
 
 Result<void> check_exposure(const tcp::endpoint& endpoint, const ListenSettings& settings,
                             const std::string& token, bool insecure) {
-  if (endpoint.address().is_loopback()) return {};
   if (token.empty()) {
     return fail(ErrorKind::invalid_input,
-                "listen.address is reachable from other machines; set listen.token_file");
+                "listen.address is reachable for other users and machines; set listen.token_file");
   }
+  if (endpoint.address().is_loopback()) return {};
   if (settings.certificate.empty() && !insecure) {
     return fail(ErrorKind::invalid_input,
                 "listen.address is reachable from other machines; set listen.certificate and "
@@ -141,9 +142,10 @@ Result<void> DaemonServer::listen_on(const ListenSettings& settings, bool insecu
 void DaemonServer::accept_local() {
   local_.async_accept([this](const Failure& failure, stream_protocol::socket socket) {
     if (failure == asio::error::operation_aborted) return;
-    if (!failure && is_own_peer(socket)) {
+    if (failure) return accept_later(&DaemonServer::accept_local);
+    if (is_own_peer(socket)) {
       serve(make_connection(std::move(socket)), false);
-    } else if (!failure) {
+    } else {
       log_->warn("a process of another user tried to connect");
     }
     accept_local();
@@ -153,13 +155,20 @@ void DaemonServer::accept_local() {
 void DaemonServer::accept_remote() {
   remote_.async_accept([this](const Failure& failure, tcp::socket socket) {
     if (failure == asio::error::operation_aborted) return;
-    if (!failure) {
-      Failure ignored;
-      socket.set_option(tcp::no_delay(true), ignored);
-      serve(tls_ ? make_connection(std::move(socket), *tls_) : make_connection(std::move(socket)),
-            !options_.token.empty());
-    }
+    if (failure) return accept_later(&DaemonServer::accept_remote);
+    Failure ignored;
+    socket.set_option(tcp::no_delay(true), ignored);
+    serve(tls_ ? make_connection(std::move(socket), *tls_) : make_connection(std::move(socket)),
+          true);
     accept_remote();
+  });
+}
+
+/// Out of descriptors, most likely: the next attempt would fail at once as well.
+void DaemonServer::accept_later(void (DaemonServer::*accept)()) {
+  const auto pause = std::make_shared<asio::steady_timer>(io_, kAcceptPause);
+  pause->async_wait([this, pause, accept](const Failure& failure) {
+    if (!failure && !stopping_since_) (this->*accept)();
   });
 }
 

@@ -30,7 +30,7 @@ struct ServerOptions {
   std::size_t max_sessions = 64;
   /// How long a stopping daemon waits for answers that are under way.
   std::chrono::milliseconds stop_time{2000};
-  std::string token;  ///< what peers on TCP must present
+  std::string token;  ///< what peers on TCP must present; they are refused while it is empty
 };
 
 /// What the server needs from the rest of the process.
@@ -60,7 +60,8 @@ class DaemonServer {
   [[nodiscard]] Result<void> listen_on(const std::filesystem::path& socket);
   /// A listening Unix socket from systemd, which keeps the file.
   [[nodiscard]] Result<void> adopt_listener(int fd);
-  /// Off the loopback interface this needs a token and, unless `insecure`, a certificate.
+  /// TCP knows no users, so this needs a token; off the loopback interface, and unless `insecure`,
+  /// a certificate as well.
   [[nodiscard]] Result<void> listen_on(const ListenSettings& settings, bool insecure);
 
   /// Stops listening, lets what is under way be answered, closes every session and ends io.run().
@@ -81,6 +82,7 @@ class DaemonServer {
 
   void accept_local();
   void accept_remote();
+  void accept_later(void (DaemonServer::*accept)());
   void serve(const std::shared_ptr<Connection>& connection, bool needs_token);
   void on_hello(const std::shared_ptr<Connection>& connection, const Hello& hello,
                 bool needs_token);

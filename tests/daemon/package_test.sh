@@ -1,22 +1,64 @@
 #!/usr/bin/env bash
-# Installs the Debian package into a fresh root, runs it there as the user would, removes it, and
-# looks for what it left. The root has the package's dependencies and nothing else of ours.
-#   package_test.sh PACKAGE.deb        (as root; needs debootstrap)
+# Installs the Debian package into a bare root, runs it there as a user would, removes it, and looks
+# for what it left. As root.
+#   package_test.sh PACKAGE.deb [BARE_ROOT]
+# BARE_ROOT is a Debian root to work on a copy of; without it debootstrap makes one.
 set -euo pipefail
 package=$(realpath "$1")
 root=$(mktemp -d)
-trap 'rm -rf "$root"' EXIT
 
-debootstrap --variant=minbase bookworm "$root" >/dev/null
-before=$(cd "$root" && find . -xdev -not -path './var/*' -not -path './etc/ld.so.cache' | sort)
+leave() {
+  umount "$root/proc" "$root/dev" 2>/dev/null || true
+  rm -rf --one-file-system "$root"
+}
+trap leave EXIT
+
+fail() { printf 'package_test: %s\n' "$*" >&2; exit 1; }
+inside() { chroot "$root" env -i HOME=/home/user PATH=/usr/bin:/bin:/usr/sbin:/sbin LANG=C.UTF-8 "$@"; }
+as_user() { inside setpriv --reuid=1234 --regid=1234 --clear-groups "$@"; }
+
+# Everything but what belongs to the package manager and to the run itself.
+listing() {
+  (cd "$root" && find . -xdev \( -path ./var -o -path ./tmp -o -path ./proc -o -path ./dev \
+    -o -path ./home -o -path ./run \) -prune -o -not -name ld.so.cache -print | sort)
+}
+
+if [ -n "${2:-}" ]; then
+  cp -a --one-file-system "$2/." "$root/"
+else
+  debootstrap --variant=minbase bookworm "$root" >/dev/null
+fi
+mkdir -p "$root/proc" "$root/dev"
+mount --bind /proc "$root/proc"
+mount --bind /dev "$root/dev"
+install -d -o 1234 -g 1234 "$root/home/user"
+inside apt-get update -qq
+before=$(listing)
+
 cp "$package" "$root/tmp/caretd.deb"
-chroot "$root" apt-get install -y --no-install-recommends /tmp/caretd.deb >/dev/null
-printf 'import json\n\n\ndef save(path, config):\n    with open(path, "w") as f:\n        \n' > "$root/tmp/a.py"
-chroot "$root" caretd --version
-chroot "$root" caretd complete /tmp/a.py:6:9 | tee "$root/tmp/out"
-grep -q 'json.dump' "$root/tmp/out"
-chroot "$root" caretd doctor --device cpu
-chroot "$root" dpkg --purge caretd >/dev/null
-left=$(cd "$root" && find . -xdev -path '*caretd*' -not -path './tmp/*' -not -path './var/*' | sort)
-[ -z "$left" ] || { echo "left behind: $left"; exit 1; }
-echo "installed, ran and left nothing (the root had $(wc -l <<<"$before") files before)"
+inside env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
+  /tmp/caretd.deb >/dev/null
+as_user caretd --version
+[ "$(as_user sh -c 'command -v caretd')" = /usr/bin/caretd ] || fail "not on the PATH"
+
+printf 'import json\n\n\ndef save(path, config):\n    with open(path, "w") as f:\n        \n' > "$root/home/user/a.py"
+as_user caretd complete /home/user/a.py:6:9 | tee "$root/tmp/completion"
+grep -q 'json.dump' "$root/tmp/completion" || fail "no completion"
+as_user caretd doctor --set model.device=cpu || fail "the doctor found a problem"
+as_user caretd daemon start
+as_user caretd daemon status
+as_user caretd daemon stop
+
+for file in share/man/man1/caretd.1.gz share/bash-completion/completions/caretd \
+            share/zsh/vendor-completions/_caretd share/fish/vendor_completions.d/caretd.fish \
+            lib/systemd/user/caretd.service lib/systemd/user/caretd.socket \
+            share/caretd/models/tiny/config.json share/doc/caretd/copyright; do
+  [ -s "$root/usr/$file" ] || fail "/usr/$file is missing"
+done
+inside bash -n /usr/share/bash-completion/completions/caretd
+
+inside dpkg --purge caretd >/dev/null
+inside apt-get autoremove -y -qq --purge >/dev/null
+left=$(comm -13 <(echo "$before") <(listing))
+[ -z "$left" ] || fail "left behind: $left"
+echo "installed, ran and left nothing"

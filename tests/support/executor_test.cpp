@@ -1,6 +1,7 @@
 #include "support/executor.h"
 
 #include <atomic>
+#include <future>
 #include <vector>
 
 #include "tests/helpers/catch.h"
@@ -35,4 +36,22 @@ TEST_CASE("a strand keeps the order and never runs two tasks at once") {
   CHECK_FALSE(overlapped);
   REQUIRE(order.size() == 500);
   CHECK(std::is_sorted(order.begin(), order.end()));
+}
+
+TEST_CASE("a strand with much to do leaves room for another") {
+  constexpr int kFlood = 10'000;
+  std::atomic<int> flooded = 0;
+  int flooded_before_the_other = kFlood;
+  {
+    ThreadPool pool(1);
+    Strand greedy(pool);
+    Strand modest(pool);
+    std::promise<void> posted;
+    greedy.post([&] { posted.get_future().wait(); });
+    for (int i = 0; i < kFlood; ++i) greedy.post([&] { ++flooded; });
+    modest.post([&] { flooded_before_the_other = flooded; });
+    posted.set_value();
+  }
+  CHECK(flooded == kFlood);
+  CHECK(flooded_before_the_other < 100);
 }

@@ -1,11 +1,12 @@
 """A language server client and a private home for daemons, for the tests beside this module."""
 
+import functools
 import json
 import os
 import pathlib
-import queue
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 import threading
@@ -61,6 +62,9 @@ class Home:
         for client in self.clients:
             client.process.kill()
             client.process.wait()
+            client.reader.join()
+            client.process.stdin.close()
+            client.process.stdout.close()
         self.run("daemon", "stop", check=False)
         for pid in self.daemon_pids():
             os.kill(pid, signal.SIGKILL)
@@ -86,7 +90,8 @@ class Client:
         self.duplicates = 0
         self.messages = []
         self.arrived = threading.Condition()
-        threading.Thread(target=self._read, daemon=True).start()
+        self.reader = threading.Thread(target=self._read, daemon=True)
+        self.reader.start()
 
     def _read(self):
         stream = self.process.stdout
@@ -140,6 +145,7 @@ class Client:
         return self.wait(self.ask(method, params), timeout)
 
     def initialize(self, **params):
+        """The result of `initialize`; `params` are added to its parameters."""
         answer = self.call("initialize", {"processId": None, "capabilities": {}, **params})
         self.notify("initialized", {})
         return answer["result"]
@@ -167,10 +173,93 @@ class Client:
             time.sleep(0.05)
         raise TimeoutError("no completion")
 
+    def shown(self):
+        """What the user was shown so far."""
+        return " ".join(message["params"]["message"] for message in self.messages
+                        if message["method"] == "window/showMessage")
+
+    def progress(self):
+        """The kinds of all progress messages so far."""
+        return [message["params"]["value"]["kind"] for message in self.messages
+                if message["method"] == "$/progress"]
+
     def close(self):
         self.call("shutdown", None)
         self.notify("exit", None)
         self.process.stdin.close()
-        code = self.process.wait(timeout=10)
-        self.process.stdout.close()
-        return code
+        return self.process.wait(timeout=10)
+
+
+class Peer:
+    """A connection to the daemon without a relay. `welcome` is the answer to its hello."""
+
+    def __init__(self, connected, token=None):
+        self.socket = connected
+        self.stream = connected.makefile("rwb")
+        hello = {"caretd": version(), "for": "session", **({"token": token} if token else {})}
+        self.stream.write(json.dumps(hello).encode() + b"\n")
+        self.stream.flush()
+        self.welcome = json.loads(self.stream.readline())
+
+    @staticmethod
+    def of(home, **variables):
+        connected = socket.socket(socket.AF_UNIX)
+        connected.connect(str(home.socket))
+        return Peer(connected, **variables)
+
+    def send(self, *messages):
+        for message in messages:
+            body = json.dumps({"jsonrpc": "2.0", **message}).encode()
+            self.stream.write(b"Content-Length: %d\r\n\r\n" % len(body) + body)
+        self.stream.flush()
+
+    def next_answer(self):
+        """The next answer; notifications and requests before it are skipped."""
+        while True:
+            length = 0
+            while line := self.stream.readline().strip():
+                if line.lower().startswith(b"content-length:"):
+                    length = int(line.split(b":")[1])
+            message = json.loads(self.stream.read(length))
+            if "method" not in message:
+                return message
+
+    def receive(self, request):
+        """The answer to the only request that is open."""
+        answer = self.next_answer()
+        assert answer["id"] == request, answer
+        return answer
+
+    def initialize(self):
+        self.send({"id": 0, "method": "initialize", "params": {"capabilities": {}}})
+        self.receive(0)
+        self.send({"method": "initialized", "params": {}})
+
+    def close(self):
+        try:
+            self.stream.close()
+        except OSError:
+            pass  # unsent bytes of a flood
+        self.socket.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+
+def open_message(uri=URI, text=TEXT):
+    return {"method": "textDocument/didOpen", "params": {"textDocument": {
+        "uri": uri, "languageId": "python", "version": 1, "text": text}}}
+
+
+def completion_message(request, uri=URI, position=None):
+    return {"id": request, "method": "textDocument/inlineCompletion", "params": {
+        "textDocument": {"uri": uri}, "position": position or HOLE, "context": {"triggerKind": 1}}}
+
+
+@functools.cache
+def version():
+    return subprocess.run([CARETD, "--version"], capture_output=True, text=True,
+                          check=True).stdout.split()[1]

@@ -14,13 +14,13 @@ leave() {
 trap leave EXIT
 
 fail() { printf 'package_test: %s\n' "$*" >&2; exit 1; }
-inside() { chroot "$root" env -i HOME=/home/user PATH=/usr/bin:/bin:/usr/sbin:/sbin LANG=C.UTF-8 "$@"; }
+inside() { chroot "$root" env -i HOME=/srv/user PATH=/usr/bin:/bin:/usr/sbin:/sbin LANG=C.UTF-8 "$@"; }
 as_user() { inside setpriv --reuid=1234 --regid=1234 --clear-groups "$@"; }
 
 # Everything but what belongs to the package manager and to the run itself.
 listing() {
   (cd "$root" && find . -xdev \( -path ./var -o -path ./tmp -o -path ./proc -o -path ./dev \
-    -o -path ./home -o -path ./run \) -prune -o -not -name ld.so.cache -print | sort)
+    -o -path ./srv -o -path ./run \) -prune -o -not -name ld.so.cache -print | sort)
 }
 
 if [ -n "${2:-}" ]; then
@@ -31,7 +31,7 @@ fi
 mkdir -p "$root/proc" "$root/dev"
 mount --bind /proc "$root/proc"
 mount --bind /dev "$root/dev"
-install -d -o 1234 -g 1234 "$root/home/user"
+install -d -o 1234 -g 1234 "$root/srv/user"
 inside apt-get update -qq
 before=$(listing)
 
@@ -41,8 +41,8 @@ inside env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-re
 as_user caretd --version
 [ "$(as_user sh -c 'command -v caretd')" = /usr/bin/caretd ] || fail "not on the PATH"
 
-printf 'import json\n\n\ndef save(path, config):\n    with open(path, "w") as f:\n        \n' > "$root/home/user/a.py"
-as_user caretd complete /home/user/a.py:6:9 | tee "$root/tmp/completion"
+printf 'import json\n\n\ndef save(path, config):\n    with open(path, "w") as f:\n        \n' > "$root/srv/user/a.py"
+as_user caretd complete /srv/user/a.py:6:9 | tee "$root/tmp/completion"
 grep -q 'json.dump' "$root/tmp/completion" || fail "no completion"
 as_user caretd doctor --set model.device=cpu || fail "the doctor found a problem"
 as_user caretd daemon start

@@ -138,46 +138,46 @@ const IgnoreRules::Folder& IgnoreRules::folder(const std::string& path) {
   if (known != folders_.end()) return known->second;
   Folder& entry = folders_[path];
   const std::string base = root_ + "/" + (path.empty() ? "" : path + "/");
-  for (const char* name : {".gitignore", ".caretignore"}) {
-    if (const auto text = read_(base + name)) entry.files.emplace_back(*text);
-  }
+  if (const auto text = read_(base + ".gitignore")) entry.gitignore.emplace(*text);
+  if (const auto text = read_(base + ".caretignore")) entry.caretignore.emplace(*text);
   return entry;
 }
 
 // The rules of the innermost folder come first.
-bool IgnoreRules::is_ignored_below(std::string_view relative, bool is_folder,
-                                   const std::vector<const Folder*>& folders) const {
+bool IgnoreRules::is_ignored_below(std::string_view relative, bool is_folder, const Path& folders,
+                                   bool gitignore) {
   std::vector<std::size_t> starts = {0};
   for (std::size_t i = relative.find('/'); i != std::string_view::npos;
        i = relative.find('/', i + 1)) {
     starts.push_back(i + 1);
   }
   for (std::size_t depth = std::min(folders.size(), starts.size()); depth-- > 0;) {
-    const auto& files = folders[depth]->files;
-    for (auto file = files.rbegin(); file != files.rend(); ++file) {
-      const IgnoreFile::Verdict verdict = file->judge(relative.substr(starts[depth]), is_folder);
+    for (const auto* file : {&folders[depth]->caretignore, &folders[depth]->gitignore}) {
+      const bool counts = gitignore || file == &folders[depth]->caretignore;
+      if (!counts || !file->has_value()) continue;
+      const auto verdict = (*file)->judge(relative.substr(starts[depth]), is_folder);
       if (verdict != IgnoreFile::Verdict::silent) return verdict == IgnoreFile::Verdict::ignored;
     }
   }
   return false;
 }
 
-bool IgnoreRules::ignores(std::string_view path) {
+bool IgnoreRules::ignores(std::string_view path, bool gitignore) {
   if (is_secret_file(path)) return true;
   if (!path.starts_with(root_) || path.size() <= root_.size() + 1 || path[root_.size()] != '/') {
     return false;
   }
   const std::string_view relative = path.substr(root_.size() + 1);
   const std::lock_guard lock(mutex_);
-  std::vector<const Folder*> folders = {&folder("")};
+  Path folders = {&folder("")};
   // A file in an ignored folder is ignored whatever rules there are inside.
   for (std::size_t slash = relative.find('/'); slash != std::string_view::npos;
        slash = relative.find('/', slash + 1)) {
     const std::string_view inner = relative.substr(0, slash);
-    if (inner == ".git" || is_ignored_below(inner, true, folders)) return true;
+    if (inner == ".git" || is_ignored_below(inner, true, folders, gitignore)) return true;
     folders.push_back(&folder(std::string(inner)));
   }
-  return is_ignored_below(relative, false, folders);
+  return is_ignored_below(relative, false, folders, gitignore);
 }
 
 void IgnoreRules::forget() {

@@ -49,19 +49,22 @@ class IgnoreRules {
   /// `root` is an absolute path without a trailing slash.
   IgnoreRules(std::string root, ReadFile read) : root_(std::move(root)), read_(std::move(read)) {}
 
-  /// `path` is absolute. Outside of the root only the built-in patterns count.
-  [[nodiscard]] bool ignores(std::string_view path);
+  /// `path` is absolute. Outside of the root only the built-in patterns count. Without `gitignore`
+  /// the files of that name say nothing; .caretignore always counts.
+  [[nodiscard]] bool ignores(std::string_view path, bool gitignore = true);
 
   /// An ignore file has changed: read them all again.
   void forget();
 
  private:
   struct Folder {
-    std::vector<IgnoreFile> files;  // .caretignore last: it has the last word
+    std::optional<IgnoreFile> gitignore;
+    std::optional<IgnoreFile> caretignore;  // has the last word
   };
+  using Path = std::vector<const Folder*>;  // from the root inwards
   const Folder& folder(const std::string& path);
-  [[nodiscard]] bool is_ignored_below(std::string_view relative, bool is_folder,
-                                      const std::vector<const Folder*>& folders) const;
+  [[nodiscard]] static bool is_ignored_below(std::string_view relative, bool is_folder,
+                                             const Path& folders, bool gitignore);
 
   const std::string root_;
   const ReadFile read_;

@@ -119,7 +119,7 @@ bool SyntaxPipeline::ignored(const Document& document, const Settings& settings)
   if (is_secret_file(path)) return true;
   if (matches_any(settings.ignore, relative_path(document))) return true;
   const auto folder = folder_of(path);
-  return settings.respect_gitignore && folder && folder->rules->ignores(path);
+  return folder && folder->rules->ignores(path, settings.respect_gitignore);
 }
 
 std::string SyntaxPipeline::relative_path(const Document& document) const {

@@ -82,6 +82,14 @@ TEST_CASE(".caretignore has the last word over .gitignore") {
   CHECK(both.ignores("/w/b.py"));
 }
 
+TEST_CASE(".caretignore counts where .gitignore is switched off") {
+  auto both = rules({{"/w/.gitignore", "*.py\n"}, {"/w/.caretignore", "b.py\nc/\n"}});
+  CHECK_FALSE(both.ignores("/w/a.py", false));
+  CHECK(both.ignores("/w/b.py", false));
+  CHECK(both.ignores("/w/c/d.txt", false));
+  CHECK(both.ignores("/w/.env", false));
+}
+
 TEST_CASE("secret files are ignored whatever the rules say") {
   CHECK(ignores("!.env\n", ".env"));
   CHECK(rules({}).ignores("/elsewhere/id_rsa"));

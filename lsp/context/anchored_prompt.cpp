@@ -3,8 +3,6 @@
 #include <algorithm>
 #include <utility>
 
-#include "lsp/context/plain_prompt.h"
-
 namespace caretd::lsp {
 namespace {
 
@@ -113,12 +111,17 @@ class Assembler {
     while (begin < query.before && is_continuation(query.document->text.view()[begin])) ++begin;
     std::string text = input_.tokens->text(begin, query.before);
     if (!query.pending.empty()) text += redact(query.pending);
-    HealedText healed{text, {}};
-    if (input_.tokens->tokenizer()) healed = split_for_healing(text, *input_.tokens->tokenizer());
-    const std::string_view kept = end_of(healed.kept);
-    account(PieceKind::typed, uri(), begin, query.before, input_.tokens->count(kept));
-    result_.forced_prefix = std::string(healed.healed);
-    add_text(std::string(kept));
+    const engine::Tokenizer* tokenizer = input_.tokens->tokenizer();
+    if (tokenizer == nullptr) {
+      account(PieceKind::typed, uri(), begin, query.before, input_.tokens->count(text));
+      return add_text(std::move(text));
+    }
+    engine::HealedTokens healed = engine::heal(*tokenizer, text);
+    cut_to_budget(healed.kept);
+    account(PieceKind::typed, uri(), begin, query.before, static_cast<int>(healed.kept.size()));
+    result_.forced_prefix = std::move(healed.forced_prefix);
+    if (!input_.tokens->exact()) return add_text(tokenizer->decode(healed.kept));
+    if (!healed.kept.empty()) result_.prompt.emplace_back(std::move(healed.kept));
   }
 
   CompletionPrompt take(std::size_t replace_end) {
@@ -130,17 +133,9 @@ class Assembler {
   const std::string& uri() const { return input_.query->document->uri; }
 
   // A line far longer than the prompt (minified code) is cut from the left, to half of the budget.
-  std::string_view end_of(std::string_view typed) const {
-    const int allowed = std::max(0, input_.budget.tokens / 2);
-    if (input_.tokens->count(typed) <= allowed) return typed;
-    std::size_t bytes = std::min(typed.size(), static_cast<std::size_t>(allowed));
-    if (const engine::Tokenizer* tokenizer = input_.tokens->tokenizer()) {
-      const std::vector<engine::TokenId> ids = tokenizer->encode(typed);
-      bytes = tokenizer->decode(std::span(ids).last(static_cast<std::size_t>(allowed))).size();
-    }
-    std::size_t begin = typed.size() - std::min(bytes, typed.size());
-    while (begin < typed.size() && is_continuation(typed[begin])) ++begin;
-    return typed.substr(begin);
+  void cut_to_budget(std::vector<engine::TokenId>& typed) const {
+    const auto allowed = static_cast<std::size_t>(std::max(0, input_.budget.tokens / 2));
+    if (typed.size() > allowed) typed.erase(typed.begin(), typed.end() - std::ptrdiff_t(allowed));
   }
 
   void add_text(std::string text) {

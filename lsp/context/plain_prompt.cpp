@@ -1,11 +1,10 @@
 #include "lsp/context/plain_prompt.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace caretd::lsp {
 namespace {
-
-using engine::ControlToken;
 
 // Bytes that are certain to hold more tokens than the budget, so that a file of megabytes on one
 // line is not encoded as a whole. Runs of spaces make the longest tokens.
@@ -89,6 +88,15 @@ Cut cut_suffix(std::string_view text, int budget, const engine::Tokenizer& token
   return cut;
 }
 
+// What healing forces. Of a line of megabytes only the end is encoded.
+std::string healed_end(std::string_view text, const engine::Tokenizer& tokenizer) {
+  std::string_view line = text.substr(start_of_last_line(text));
+  if (line.ends_with('\n') || line.ends_with('\r')) return {};
+  std::size_t begin = line.size() - std::min(line.size(), 16 * kBytesPerTokenAtMost);
+  while (continues_character(line, begin)) ++begin;
+  return engine::heal(tokenizer, line.substr(begin)).forced_prefix;
+}
+
 std::string text_before(const PromptQuery& query) {
   return std::string(query.document->text.view().substr(0, query.before)) + query.pending;
 }
@@ -118,22 +126,12 @@ std::string_view to_string(PieceKind kind) {
   return "unknown";
 }
 
-HealedText split_for_healing(std::string_view text, const engine::Tokenizer& tokenizer) {
-  const std::string_view line = text.substr(start_of_last_line(text));
-  if (line.empty() || line.back() == '\n' || line.back() == '\r') return {text, {}};
-  std::size_t begin = line.size() - std::min(line.size(), 16 * kBytesPerTokenAtMost);
-  while (continues_character(line, begin)) ++begin;
-  const std::vector<engine::TokenId> ids = tokenizer.encode(line.substr(begin));
-  if (ids.empty()) return {text, {}};
-  const std::size_t kept = text.size() - std::min(tokenizer.bytes(ids.back()).size(), text.size());
-  return {text.substr(0, kept), text.substr(kept)};
-}
-
 CompletionPrompt build_plain_prompt(const PromptQuery& query, const PromptBudget& budget,
                                     const engine::Tokenizer& tokenizer, bool fill_in_the_middle) {
   constexpr int kControlTokens = 4;
   const std::string before = text_before(query);
-  const auto [prefix, healed] = split_for_healing(before, tokenizer);
+  std::string healed = healed_end(before, tokenizer);
+  const std::string_view prefix = std::string_view(before).substr(0, before.size() - healed.size());
   const std::string_view suffix = query.document->text.view().substr(query.after);
   const int available = std::max(0, budget.tokens - kControlTokens);
 
@@ -146,24 +144,21 @@ CompletionPrompt build_plain_prompt(const PromptQuery& query, const PromptBudget
   }
 
   CompletionPrompt result;
-  result.forced_prefix = std::string(healed);
+  result.forced_prefix = std::move(healed);
   result.replace_end = query.after;
   const std::size_t begin = std::min(prefix.size() - ahead.bytes, query.before);
   result.pieces.push_back(
       piece(PieceKind::prefix, query, begin, std::min(prefix.size(), query.before), ahead.tokens));
-  std::string shown(prefix.substr(prefix.size() - ahead.bytes));
-  result.prompt.emplace_back(ControlToken::begin_of_sentence);
+  engine::FimParts parts;
+  parts.prefix = std::string(prefix.substr(prefix.size() - ahead.bytes));
   if (!fill_in_the_middle) {
-    result.prompt.emplace_back(std::move(shown));
+    result.prompt = engine::left_to_right_prompt(std::move(parts));
     return result;
   }
   result.pieces.push_back(
       piece(PieceKind::suffix, query, query.after, query.after + after.bytes, after.tokens));
-  result.prompt.emplace_back(ControlToken::fim_begin);
-  result.prompt.emplace_back(std::move(shown));
-  result.prompt.emplace_back(ControlToken::fim_hole);
-  result.prompt.emplace_back(std::string(suffix.substr(0, after.bytes)));
-  result.prompt.emplace_back(ControlToken::fim_end);
+  parts.suffix = std::string(suffix.substr(0, after.bytes));
+  result.prompt = engine::fim_prompt(std::move(parts));
   return result;
 }
 

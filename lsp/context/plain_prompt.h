@@ -13,13 +13,4 @@ namespace caretd::lsp {
                                                   const engine::Tokenizer& tokenizer,
                                                   bool fill_in_the_middle);
 
-/// `text` without its last token, and that token's bytes: what healing forces. A token that ends a
-/// line is left alone, for no other token could begin with it.
-struct HealedText {
-  std::string_view kept;
-  std::string_view healed;
-};
-[[nodiscard]] HealedText split_for_healing(std::string_view text,
-                                           const engine::Tokenizer& tokenizer);
-
 }  // namespace caretd::lsp

@@ -8,6 +8,7 @@
 #include <system_error>
 #include <utility>
 
+#include "daemon/config/keys.h"
 #include "lsp/documents/uri.h"
 
 namespace caretd::daemon {
@@ -55,7 +56,12 @@ lsp::Settings to_session_settings(const Settings& settings) {
   result.prompt_tokens = static_cast<int>(completion.prompt_tokens);
   result.max_tokens = static_cast<int>(completion.max_tokens);
   result.time_budget = std::chrono::milliseconds(completion.time_budget_ms);
-  result.min_probability = completion.min_probability;
+  result.gate.automatic = completion.min_probability;
+  for (const std::string& entry : completion.language_min_probability) {
+    if (auto own = parse_language_probability(entry)) {
+      result.gate.per_language.insert_or_assign(std::move(own->language), own->probability);
+    }
+  }
   result.related_code = settings.context.related_code;
   result.ignore = settings.context.ignore;
   result.respect_gitignore = settings.context.respect_gitignore;

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "lsp/postprocess/gate.h"
 #include "support/clock.h"
 
 namespace caretd::lsp {
@@ -16,14 +17,14 @@ struct Settings {
   int prompt_tokens = 1024;
   int max_tokens = 64;
   Duration time_budget = std::chrono::seconds(2);
-  /// Automatic suggestions end where their joint probability falls below this; 0: no gate.
-  double min_probability = 0.0;
+  GatePolicy gate;
   bool related_code = true;         ///< definitions and recent edits of other files in the prompt
   std::vector<std::string> ignore;  ///< gitignore patterns of files that never enter a prompt
-  bool respect_gitignore = true;    ///< the workspace's .gitignore and .caretignore count too
+  bool respect_gitignore = true;    ///< the workspace's .gitignore counts; .caretignore always does
   /// Decode what follows a shown suggestion, and warm the cache, while nobody waits.
   bool think_ahead = true;
-  int alternatives = 3;  ///< beside the first, on an invoked request
+  bool warm_opened = true;  ///< compute the beginning of a document ahead when it is opened
+  int alternatives = 3;     ///< beside the first, on an invoked request
 };
 
 }  // namespace caretd::lsp

@@ -38,6 +38,12 @@ Key make_key(std::string_view name, KeyScope scope, Section Settings::*section,
   return key;
 }
 
+Key with_items(Key key, std::string_view form, bool (*accepts)(std::string_view)) {
+  key.item_form = form;
+  key.accepts_item = accepts;
+  return key;
+}
+
 void append(std::vector<Key>& keys, std::vector<Key> more) {
   std::move(more.begin(), more.end(), std::back_inserter(keys));
 }
@@ -98,15 +104,24 @@ std::vector<Key> completion_keys() {
       make_key("completion.time_budget_ms", kProject, kCompletion,
                &CompletionSettings::time_budget_ms,
                "Milliseconds after which a completion ends with what it has.", {10, 60000}),
-      make_key(
-          "completion.min_probability", kProject, kCompletion, &CompletionSettings::min_probability,
-          "A completion ends before its joint probability falls below this. 0: no gate.", {0, 1}),
+      make_key("completion.min_probability", kProject, kCompletion,
+               &CompletionSettings::min_probability,
+               "A completion that nobody asked for ends before the joint probability of its tokens "
+               "falls "
+               "below this. 0: no gate.",
+               {0, 1}),
+      with_items(
+          make_key("completion.language_min_probability", kProject, kCompletion,
+                   &CompletionSettings::language_min_probability,
+                   "The same for single languages, in place of completion.min_probability."),
+          "LANGUAGE=PROBABILITY",
+          [](std::string_view item) { return parse_language_probability(item).has_value(); }),
       make_key("context.related_code", kProject, kContext, &ContextSettings::related_code,
                "Put related code from other open files into the prompt."),
       make_key("context.ignore", kProject, kContext, &ContextSettings::ignore,
                "Globs of files that are never completed and never used as context."),
       make_key("context.respect_gitignore", kProject, kContext, &ContextSettings::respect_gitignore,
-               "Treat what .gitignore names as ignored."),
+               "Treat what .gitignore names as ignored; .caretignore always counts."),
   };
 }
 
@@ -177,6 +192,9 @@ bool acceptable(const Key& key, const SettingValue& value) {
           return in_range(key, held);
         } else if constexpr (std::is_same_v<Type, std::vector<std::int64_t>>) {
           return std::all_of(held.begin(), held.end(), [&](auto v) { return in_range(key, v); });
+        } else if constexpr (std::is_same_v<Type, std::vector<std::string>>) {
+          return key.accepts_item == nullptr ||
+                 std::all_of(held.begin(), held.end(), key.accepts_item);
         } else if constexpr (std::is_same_v<Type, std::string>) {
           return key.choices.empty() ||
                  std::find(key.choices.begin(), key.choices.end(), held) != key.choices.end();
@@ -289,7 +307,9 @@ std::string expectation(const Key& key) {
   if (std::holds_alternative<bool>(like)) return "true or false";
   if (std::holds_alternative<std::int64_t>(like)) return "a whole number" + range_text(key);
   if (std::holds_alternative<double>(like)) return "a number" + range_text(key);
-  if (std::holds_alternative<std::vector<std::string>>(like)) return "a list of strings";
+  if (std::holds_alternative<std::vector<std::string>>(like)) {
+    return fmt::format("a list of {}", key.item_form.empty() ? "strings" : key.item_form);
+  }
   if (std::holds_alternative<std::vector<std::int64_t>>(like)) {
     return "a list of whole numbers" + range_text(key);
   }
@@ -352,6 +372,14 @@ std::string keys_table() {
                          key.description);
   }
   return table;
+}
+
+std::optional<LanguageProbability> parse_language_probability(std::string_view text) {
+  const size_t equals = text.find('=');
+  if (equals == std::string_view::npos || equals == 0) return std::nullopt;
+  const auto number = parse_number<double>(text.substr(equals + 1));
+  if (!number || !(*number >= 0 && *number <= 1)) return std::nullopt;
+  return LanguageProbability{std::string(text.substr(0, equals)), *number};
 }
 
 std::string environment_name(const Key& key) {

@@ -32,6 +32,8 @@ struct Key {
   double minimum = 0;  ///< of numbers (and of the numbers of a list)
   double maximum = 0;
   std::vector<std::string_view> choices;  ///< of strings; empty: any
+  std::string_view item_form;             ///< of the strings of a list, for messages; empty: any
+  bool (*accepts_item)(std::string_view) = nullptr;
   std::function<SettingValue(const Settings&)> get;
   std::function<void(Settings&, const SettingValue&)> set;  ///< the value has the type get() gives
 };
@@ -57,6 +59,13 @@ struct Key {
 
 /// All keys as the Markdown table of docs/configuration.md.
 [[nodiscard]] std::string keys_table();
+
+struct LanguageProbability {
+  std::string language;
+  double probability = 0;
+};
+/// "python=0.7", from 0 to 1; nothing where it is not of that form.
+[[nodiscard]] std::optional<LanguageProbability> parse_language_probability(std::string_view text);
 
 /// "CARETD_COMPLETION_MAX_TOKENS".
 [[nodiscard]] std::string environment_name(const Key& key);

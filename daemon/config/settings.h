@@ -37,7 +37,8 @@ struct CompletionSettings {
   std::int64_t prompt_tokens = 1024;
   std::int64_t max_tokens = 64;
   std::int64_t time_budget_ms = 2000;
-  double min_probability = 0.0;
+  double min_probability = 0.5;
+  std::vector<std::string> language_min_probability;  ///< "languageId=probability"
 };
 
 struct ContextSettings {

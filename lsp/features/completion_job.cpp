@@ -7,10 +7,6 @@
 namespace caretd::lsp {
 namespace {
 
-bool is_warm_up(PlanPurpose purpose) {
-  return purpose == PlanPurpose::rest || purpose == PlanPurpose::focus;
-}
-
 engine::GenerationRequest to_generation(const CompletionJob& job, const Clock& clock) {
   const Settings& settings = job.request.settings;
   const bool awaited = job.request.purpose == PlanPurpose::keystroke;
@@ -65,12 +61,17 @@ void tidy(CompletionJob& job, const RunResult& result) {
 
 }  // namespace
 
+bool is_warm_up(PlanPurpose purpose) {
+  return purpose == PlanPurpose::rest || purpose == PlanPurpose::focus;
+}
+
 // An exception on a worker would end the process; here it costs the job instead.
 void launch(const std::shared_ptr<CompletionJob>& job, const JobEnvironment& environment,
             std::function<void(const RunResult&)> finished) {
   RunOptions options;
-  const bool gated = !job->request.invoked && !is_warm_up(job->request.purpose);
-  if (gated) options.min_probability = job->request.settings.min_probability;
+  const PlanRequest& request = job->request;
+  options.min_probability =
+      request.settings.gate.threshold(request.query.document->language_id, !request.invoked);
 
   const auto on_result = [job, finished = std::move(finished),
                           &workers = environment.workers](RunResult result) {

@@ -58,6 +58,9 @@ struct JobEnvironment {
   const Clock& clock;
 };
 
+/// It computes KV and generates nothing.
+[[nodiscard]] bool is_warm_up(PlanPurpose purpose);
+
 /// Starts the job. `finished` is called once, on a worker, whatever happens.
 void launch(const std::shared_ptr<CompletionJob>& job, const JobEnvironment& environment,
             std::function<void(const RunResult&)> finished);

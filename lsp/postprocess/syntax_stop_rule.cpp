@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "lsp/postprocess/repetition.h"
+
 namespace caretd::lsp {
 namespace {
 
@@ -249,6 +251,7 @@ std::optional<std::size_t> SyntaxStopRule::end_of_completion(std::string_view te
   const bool look = worth_a_look(text);
   seen_ = text.size();
   if (const auto end = stop_at_rest(text)) return end;
+  if (const auto end = stop_at_repetition(text)) return end;
   if (!look) return std::nullopt;
   if (const auto end = stop_by_text(text)) return end;
   return site_.extent == Extent::literal ? stop_in_literal(text) : stop_by_syntax();
@@ -290,6 +293,13 @@ std::optional<std::size_t> SyntaxStopRule::stop_by_text(std::string_view text) {
     }
   }
   return std::nullopt;
+}
+
+// In comments and doc strings it may be a ruler.
+std::optional<std::size_t> SyntaxStopRule::stop_at_repetition(std::string_view text) {
+  if (site_.in_comment || site_.extent == Extent::literal) return std::nullopt;
+  const auto end = begin_of_repetition(text);
+  return end ? stop(without_trailing_space(text.substr(0, *end)), "repetition") : std::nullopt;
 }
 
 // The rest of the hole's line, where it is long enough not to come by chance.

@@ -38,6 +38,7 @@ class SyntaxStopRule final : public StopRule {
   [[nodiscard]] bool worth_a_look(std::string_view text) const;
   [[nodiscard]] std::optional<std::size_t> stop_by_text(std::string_view text);
   [[nodiscard]] std::optional<std::size_t> stop_at_rest(std::string_view text);
+  [[nodiscard]] std::optional<std::size_t> stop_at_repetition(std::string_view text);
   [[nodiscard]] std::optional<std::size_t> stop_in_literal(std::string_view text);
   [[nodiscard]] std::optional<std::size_t> stop_by_syntax();
   std::optional<std::size_t> stop(std::size_t keep, std::string_view reason);

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "daemon/config/configuration.h"
+#include "daemon/session_settings.h"
 #include "tests/helpers/catch.h"
 
 namespace caretd::daemon {
@@ -90,6 +91,29 @@ TEST_CASE("a mistake is reported with file, line and the nearest valid name") {
       "c.toml:4: completion.debounce_ms must be a whole number from 0 to 5000, not 90000"));
   CHECK(mentions(result.problems, "c.toml:6: model.device must be one of auto, cpu, cuda"));
   CHECK(result.settings.completion.max_tokens == Settings{}.completion.max_tokens);
+}
+
+TEST_CASE("each language may have a gate of its own") {
+  CHECK(to_session_settings(Settings{}).gate.threshold("go", true) == 0.5);
+  CHECK(to_session_settings(Settings{}).gate.threshold("go", false) == 0.0);
+  const auto result = resolved(
+      {read_overrides({"completion.min_probability=0.4"}),
+       read_json_settings(
+           Layer::workspace_settings,
+           nlohmann::json::parse(R"({"completion":{"languageMinProbability":["go=0.75","c=0"]}})"),
+           "the editor's settings")});
+  CHECK(result.problems.empty());
+  const lsp::GatePolicy gate = to_session_settings(result.settings).gate;
+  CHECK(gate.threshold("go", true) == 0.75);
+  CHECK(gate.threshold("go", false) == 0.0);
+  CHECK(gate.threshold("c", true) == 0.0);
+  CHECK(gate.threshold("python", true) == 0.4);
+  for (const std::string wrong : {"go", "=0.5", "go=", "go=1.5", "go=nan", "go=half"}) {
+    const auto refused =
+        resolved({read_overrides({"completion.language_min_probability=" + wrong})});
+    INFO(wrong);
+    CHECK(mentions(refused.problems, "must be a list of LANGUAGE=PROBABILITY"));
+  }
 }
 
 TEST_CASE("broken TOML names the line and does not repeat the text") {

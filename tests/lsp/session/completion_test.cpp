@@ -303,13 +303,36 @@ TEST_CASE("an automatic suggestion ends where it gets improbable, an invoked one
     for (auto& token : answer(" bar", -3.0F).tokens) sure.tokens.push_back(token);
     return sure;
   }};
-  options.settings.min_probability = 0.5;
+  options.settings.gate.automatic = 0.5;
   SessionClient client(options);
   client.start();
   client.open(kUri, "x = ");
   CHECK(client.complete(kUri, 0, 4)[0]["insertText"] == "foo");
   client.insert(kUri, 0, 0, "y");
   CHECK(client.complete(kUri, 0, 5, {{"triggerKind", 1}})[0]["insertText"] == "foo bar");
+}
+
+TEST_CASE("the gate is a half by default and each language may have its own") {
+  SessionOptions options{.script = [](const engine::GenerationRequest&) {
+    ScriptedAnswer hesitant = answer("foo");
+    for (auto& token : answer(" bar", -0.5F).tokens) hesitant.tokens.push_back(token);
+    return hesitant;
+  }};
+  options.settings.gate = lsp::GatePolicy{};
+  options.settings.gate.per_language["go"] = 0.9;
+  options.settings.gate.per_language["lua"] = 0.95;
+  SessionClient client(options);
+  client.start();
+  // Joint probabilities: foo 0.90, foo bar 0.55.
+  const auto suggested = [&](const std::string& language) -> std::string {
+    const std::string uri = "file:///project/x." + language;
+    client.open(uri, "x = 1\n", language);
+    const Json items = client.complete(uri, 1, 0);
+    return items.empty() ? "" : items[0]["insertText"];
+  };
+  CHECK(suggested("python") == "foo bar");
+  CHECK(suggested("go") == "foo");
+  CHECK(suggested("lua").empty());
 }
 
 TEST_CASE("why tells where the last suggestion came from") {

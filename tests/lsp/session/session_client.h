@@ -52,7 +52,8 @@ struct SessionOptions {
   bool paused = false;
   bool syntax = false;  ///< the pipeline that knows code; else the plain one
   /// Nothing beyond what is asked for, so that a test can count requests.
-  lsp::Settings settings{.think_ahead = false, .alternatives = 0};
+  lsp::Settings settings{
+      .gate = {.automatic = 0}, .think_ahead = false, .warm_opened = false, .alternatives = 0};
 };
 
 /// One session over a fake engine.

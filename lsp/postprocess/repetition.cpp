@@ -1,0 +1,30 @@
+#include "lsp/postprocess/repetition.h"
+
+#include <algorithm>
+
+namespace caretd::lsp {
+namespace {
+
+constexpr std::size_t kTimes = 4;
+constexpr std::size_t kLongestUnit = 64;
+
+// How many bytes at the end of `text` have the period `unit`.
+std::size_t periodic_bytes(std::string_view text, std::size_t unit) {
+  const auto ahead = text.rbegin() + static_cast<std::ptrdiff_t>(unit);
+  const auto differ = std::mismatch(ahead, text.rend(), text.rbegin());
+  return unit + static_cast<std::size_t>(differ.first - ahead);
+}
+
+}  // namespace
+
+std::optional<std::size_t> begin_of_repetition(std::string_view text, std::size_t least) {
+  const std::size_t longest = std::min(kLongestUnit, text.size() / kTimes);
+  for (std::size_t unit = 1; unit <= longest; ++unit) {
+    const std::size_t bytes = periodic_bytes(text, unit);
+    const std::size_t times = bytes / unit;
+    if (times >= kTimes && bytes >= least) return text.size() - (times - 1) * unit;
+  }
+  return std::nullopt;
+}
+
+}  // namespace caretd::lsp

@@ -4,6 +4,7 @@
 
 #include "daemon/build_info.h"
 #include "daemon/session_settings.h"
+#include "daemon/statistics_file.h"
 #include "lsp/features/syntax_pipeline.h"
 
 namespace caretd::daemon {
@@ -21,7 +22,7 @@ struct SessionMemory {
 SessionFactory::SessionFactory(const CommandContext& context, Executor& workers, const Clock& clock,
                                Logger log)
     : engines_(std::make_shared<EngineProvider>(context.install, clock, log)),
-      statistics_(std::make_shared<lsp::Statistics>()),
+      statistics_(keep_statistics(context.folders.state / kStatisticsFileName, log)),
       watch_(std::make_shared<SettingsWatch>()),
       user_file_(watch_->watch(context.user_config())),
       workers_(workers),

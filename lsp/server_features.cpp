@@ -10,8 +10,10 @@ namespace caretd::lsp {
 
 void Server::bind_documents() {
   binder_.notification<DidOpenParams>("textDocument/didOpen", [this](DidOpenParams params) {
-    completions_->did_open(documents_->open(std::move(params.uri), std::move(params.language_id),
-                                            params.version, std::move(params.text)));
+    const DocumentSnapshot document =
+        documents_->open(std::move(params.uri), std::move(params.language_id), params.version,
+                         std::move(params.text));
+    completions_->did_open(document, switches_.enabled_for(settings_, *document));
   });
   binder_.notification<DidChangeParams>("textDocument/didChange",
                                         [this](DidChangeParams params) { did_change(params); });

@@ -12,6 +12,8 @@ void add_all_commands(CommandLine& line) {
   add_doctor_command(line);
   add_models_command(line);
   add_verify_command(line);
+  add_why_command(line);
+  add_stats_command(line);
   add_completions_command(line);
   add_lsp_command(line);
   add_man_command(line);

@@ -17,7 +17,9 @@ void add_daemon_command(CommandLine& line);
 void add_doctor_command(CommandLine& line);
 void add_man_command(CommandLine& line);
 void add_models_command(CommandLine& line);
+void add_stats_command(CommandLine& line);
 void add_verify_command(CommandLine& line);
+void add_why_command(CommandLine& line);
 
 /// Who starts a daemon. A person's options and environment are meant for all sessions to come;
 /// those of a relay for its own session alone, which is told of them in its hello.

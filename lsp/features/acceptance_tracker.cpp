@@ -47,9 +47,9 @@ void AcceptanceTracker::on_shown(const PromptQuery& query, const Offer& offer) {
   watched.shown.assign(1, std::move(shown));
 }
 
-void AcceptanceTracker::on_change(const DocumentSnapshot& before, const DocumentSnapshot& now) {
+bool AcceptanceTracker::on_change(const DocumentSnapshot& before, const DocumentSnapshot& now) {
   const auto found = documents_.find(now->id);
-  if (found == documents_.end()) return;
+  if (found == documents_.end()) return false;
   Watched& watched = found->second;
   settle(watched, *before, clock_.now() - kKeptAfter);
   for (const ByteEdit& edit : now->edits) {
@@ -57,11 +57,11 @@ void AcceptanceTracker::on_change(const DocumentSnapshot& before, const Document
       if (edit.old_end <= accepted.begin) accepted.begin += edit.new_end - edit.old_end;
     }
   }
-  follow(watched, now);
+  return follow(watched, now);
 }
 
-void AcceptanceTracker::follow(Watched& watched, const DocumentSnapshot& now) {
-  if (watched.shown.empty()) return;
+bool AcceptanceTracker::follow(Watched& watched, const DocumentSnapshot& now) {
+  if (watched.shown.empty()) return false;
   Shown& shown = watched.shown.front();
   const auto present = present_bytes(*shown.base, shown.begin, shown.end, shown.text, *now);
   if (!present) {
@@ -71,13 +71,13 @@ void AcceptanceTracker::follow(Watched& watched, const DocumentSnapshot& now) {
       watched.accepted.push_back({shown.begin, shown.text.substr(0, shown.present), clock_.now()});
     }
     watched.shown.clear();
-    return;
+    return false;
   }
   const std::size_t step = *present > shown.present ? *present - shown.present : 0;
   const bool at_one_stroke = step > kOneCharacter || (step > 1 && step == shown.text.size());
   if (at_one_stroke && *present < shown.text.size()) shown.by_words = true;
   shown.present = *present;
-  if (shown.present < shown.text.size()) return;
+  if (shown.present < shown.text.size()) return false;
 
   const Acceptance how = shown.by_words  ? Acceptance::words
                          : at_one_stroke ? Acceptance::full
@@ -87,6 +87,7 @@ void AcceptanceTracker::follow(Watched& watched, const DocumentSnapshot& now) {
     watched.accepted.push_back({shown.begin, shown.text, clock_.now()});
   }
   watched.shown.clear();
+  return how == Acceptance::full;
 }
 
 void AcceptanceTracker::settle(Watched& watched, const Document& document, TimePoint until) {

@@ -23,8 +23,9 @@ class AcceptanceTracker {
   /// typed since, is still the one that was shown.
   void on_shown(const PromptQuery& query, const Offer& offer);
 
-  /// `before` is the snapshot in front of `now`.
-  void on_change(const DocumentSnapshot& before, const DocumentSnapshot& now);
+  /// `before` is the snapshot in front of `now`. True if with this change a suggestion was accepted
+  /// as a whole.
+  bool on_change(const DocumentSnapshot& before, const DocumentSnapshot& now);
   /// The editor's word that the suggestion was accepted as a whole.
   void confirm(std::uint64_t suggestion);
   void on_close(const DocumentSnapshot& last);
@@ -53,7 +54,8 @@ class AcceptanceTracker {
     std::set<std::uint64_t> counted;  ///< suggestions that were counted as shown
   };
 
-  void follow(Watched& watched, const DocumentSnapshot& now);
+  /// True: accepted as a whole, at one stroke.
+  bool follow(Watched& watched, const DocumentSnapshot& now);
   void settle(Watched& watched, const Document& document, TimePoint until);
 
   Statistics& statistics_;

@@ -53,7 +53,9 @@ void CompletionService::run(const JobPtr& job) {
 // A generation that is under way for an older place, or was begun ahead, may be what is asked for.
 bool CompletionService::hand_over(DocumentState& state) {
   for (JobPtr* job : {&state.active, &state.ahead}) {
-    if (!*job || !may_share((*job)->request, state.waiting->request)) continue;
+    if (!*job || is_warm_up((*job)->request.purpose) ||
+        !may_share((*job)->request, state.waiting->request))
+      continue;
     const auto typed = typed_since((*job)->request.query, state.waiting->request.query);
     if (!typed || !(*job)->run->take_over(*typed)) continue;
     if (job == &state.ahead) {
@@ -96,13 +98,17 @@ void CompletionService::finished(const JobPtr& job, const RunResult& result) {
   if (job->fork) return alternative_finished(state, job, std::move(offer));
   if (state.ahead == job) {
     state.ahead.reset();
-    if (state.stale)
-      start_ahead(state, *std::exchange(state.stale, std::nullopt), PlanPurpose::rest);
   } else if (state.active == job) {
     state.active.reset();
     if (job->plan.stale_anchor) state.stale = job->request.query;
     serve_waiting(state, job, result);
   }
+  rest(state);
+}
+
+void CompletionService::rest(DocumentState& state) {
+  if (!state.stale || state.waiting || state.active || state.ahead) return;
+  start_ahead(state, *std::exchange(state.stale, std::nullopt), PlanPurpose::rest);
 }
 
 std::optional<Offer> CompletionService::remember(DocumentState& state, const JobPtr& job,

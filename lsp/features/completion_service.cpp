@@ -1,5 +1,6 @@
 #include "lsp/features/completion_service.h"
 
+#include <algorithm>
 #include <exception>
 #include <utility>
 
@@ -15,6 +16,7 @@ void CompletionService::complete(CompletionRequest request, std::stop_token canc
   const std::uint64_t document = request.query.document->id;
   DocumentState& state = documents_[document];
   supersede(state);
+  const bool follows_acceptance = std::exchange(state.just_accepted, false);
   Ask ask{next_ticket_++, std::move(request), deps_.clock.now(), std::move(done), nullptr};
   if (cancelled.stop_requested()) return answer(std::move(ask), Outcome::cancelled);
 
@@ -29,6 +31,7 @@ void CompletionService::complete(CompletionRequest request, std::stop_token canc
   state.waiting = std::move(ask);
   if (cached && !(wants_choice && has_engine)) {
     if (state.active) state.active->run->abandon();
+    if (follows_acceptance) deps_.statistics->count_next_ready();
     return answer_with(state, {*cached}, AnswerSource::cache);
   }
   if (is_ready() && !hand_over(state)) start(state);
@@ -103,8 +106,9 @@ void CompletionService::cancel(std::uint64_t document, std::uint64_t ticket) {
   answer(take_waiting(state), Outcome::cancelled);
 }
 
-void CompletionService::did_open(const DocumentSnapshot& document) {
+void CompletionService::did_open(const DocumentSnapshot& document, bool warm) {
   unprepared_.push_back(document);
+  if (warm && settings_.warm_opened) opened_ = document;
   prepare_next();
 }
 
@@ -127,13 +131,29 @@ void CompletionService::prepare_next() {
       if (!self) return;
       self->preparing_ = false;
       self->prepare_next();
+      self->warm_opened();
     });
   });
   unprepared_.pop_front();
 }
 
+// Where the cursor is nobody has said yet; files are read from their beginning. Of many that are
+// opened at once the last is the one in view.
+void CompletionService::warm_opened() {
+  if (!opened_ || preparing_ || !is_ready()) return;
+  const DocumentSnapshot opened = std::exchange(opened_, nullptr);
+  const DocumentSnapshot now = deps_.documents->find(opened->uri);
+  if (!now || now->id != opened->id || documents_.contains(now->id)) return;
+  const Text& text = now->text;
+  const std::size_t within =
+      std::min(text.size(), static_cast<std::size_t>(settings_.prompt_tokens));
+  did_focus(now, text.line_start(text.line_of(within)));
+}
+
 void CompletionService::did_change(const DocumentSnapshot& before, const DocumentSnapshot& now) {
-  acceptance_.on_change(before, now);
+  const bool accepted = acceptance_.on_change(before, now);
+  const auto found = documents_.find(now->id);
+  if (found != documents_.end()) found->second.just_accepted = accepted;
   deps_.pipeline->did_change(now);
 }
 
@@ -165,6 +185,7 @@ void CompletionService::engine_changed() {
       answer(take_waiting(state), Outcome::answered);
     }
   }
+  warm_opened();
 }
 
 void CompletionService::stop() {

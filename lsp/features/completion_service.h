@@ -64,7 +64,8 @@ class CompletionService : public std::enable_shared_from_this<CompletionService>
   /// `done` is called exactly once, now or later, on the strand. `cancelled` is heard any time.
   void complete(CompletionRequest request, std::stop_token cancelled, Done done);
 
-  void did_open(const DocumentSnapshot& document);
+  /// `warm`: its beginning may be computed before somebody asks.
+  void did_open(const DocumentSnapshot& document, bool warm);
   void did_change(const DocumentSnapshot& before, const DocumentSnapshot& now);
   void did_close(const DocumentSnapshot& last);
   /// The document came into view with its cursor at byte `offset`: its cache is warmed.
@@ -107,12 +108,14 @@ class CompletionService : public std::enable_shared_from_this<CompletionService>
     std::optional<Choosing> choosing;  ///< for `waiting`
     std::uint64_t continued = 0;       ///< the suggestion whose continuation was asked for last
     std::optional<PromptQuery> stale;  ///< where the prompt's anchor was last seen to be far off
+    bool just_accepted = false;        ///< the latest edit put a whole suggestion in
     std::map<std::uint64_t, std::shared_ptr<CompletionTrace>> traces;  // by suggestion
     std::shared_ptr<CompletionTrace> last_trace;
   };
 
   // completion_service.cpp: requests and answers
   void prepare_next();
+  void warm_opened();
   void answer(Ask ask, Outcome outcome, std::vector<Offer> offers = {});
   void answer_with(DocumentState& state, std::vector<Offer> offers, AnswerSource source);
   [[nodiscard]] Ask take_waiting(DocumentState& state);
@@ -136,6 +139,8 @@ class CompletionService : public std::enable_shared_from_this<CompletionService>
                            const Offer& first);
   void alternative_finished(DocumentState& state, const JobPtr& job, std::optional<Offer> offer);
   void think_ahead(DocumentState& state, const PromptQuery& query, const Offer& offer);
+  /// Anchors the prompt afresh where it was seen to be far off, once nothing else is to do.
+  void rest(DocumentState& state);
   void start_ahead(DocumentState& state, const PromptQuery& query, PlanPurpose purpose);
 
   const CompletionDependencies deps_;
@@ -143,6 +148,7 @@ class CompletionService : public std::enable_shared_from_this<CompletionService>
   AcceptanceTracker acceptance_;
   std::deque<DocumentSnapshot> unprepared_;  ///< opened documents; one at a time is prepared
   bool preparing_ = false;
+  DocumentSnapshot opened_;  ///< the last that was opened, until it is warmed; or null
   std::uint64_t next_ticket_ = 1;
   std::uint64_t next_suggestion_ = 1;
   std::map<std::uint64_t, DocumentState> documents_;  // by Document::id

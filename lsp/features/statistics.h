@@ -1,11 +1,11 @@
 // What the product measures about itself, on this machine only.
 #pragma once
 
-#include <array>
+#include <cstddef>
 #include <cstdint>
-#include <deque>
 #include <map>
 #include <mutex>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -38,7 +38,7 @@ struct LanguageCounts {
   std::int64_t characters = 0;
 };
 
-/// All counters since the object was made or restored. Times in milliseconds.
+/// All counters since the first process that kept them. Times in milliseconds.
 struct StatisticsSnapshot {
   std::int64_t requests = 0;
   std::int64_t empty = 0;       ///< answered without a suggestion
@@ -48,6 +48,7 @@ struct StatisticsSnapshot {
   std::int64_t taken_over = 0;
   std::int64_t shown = 0;  ///< suggestions, each counted once however often it was answered
   std::int64_t accepted_full = 0;
+  std::int64_t next_ready = 0;  ///< of those: the request that followed had its suggestion waiting
   std::int64_t accepted_words = 0;
   std::int64_t typed_through = 0;
   std::int64_t kept = 0;     ///< accepted ones still in the text after 30 s
@@ -62,6 +63,28 @@ struct StatisticsSnapshot {
   std::map<std::string, LanguageCounts> languages;
 };
 
+/// One plain counter of a snapshot and its name in messages and files.
+struct StatisticsCounter {
+  const char* name;
+  std::int64_t StatisticsSnapshot::*member;
+};
+[[nodiscard]] std::span<const StatisticsCounter> statistics_counters();
+
+/// What is kept between processes: counters (their percentiles unset) and the latest latencies in
+/// milliseconds, oldest first.
+struct StatisticsRecord {
+  StatisticsSnapshot counters;
+  std::vector<double> latencies_model;
+  std::vector<double> latencies_cache;
+
+  /// Nothing was counted.
+  [[nodiscard]] bool empty() const;
+  /// Adds what was counted later.
+  StatisticsRecord& operator+=(const StatisticsRecord& later);
+  /// The counters with the percentiles of the latencies.
+  [[nodiscard]] StatisticsSnapshot summary() const;
+};
+
 /// Shared by the sessions of a process. Thread-safe.
 class Statistics {
  public:
@@ -73,18 +96,24 @@ class Statistics {
   void count_answer(AnswerSource source, Duration latency);
   void count_tokens(int prompt, int cached, int computed, int generated);
   void count_shown(const std::string& language);
+  void count_next_ready();
   void count_accepted(Acceptance how, std::int64_t characters, const std::string& language);
   void count_kept(bool kept);
 
   [[nodiscard]] StatisticsSnapshot snapshot() const;
-  /// Begins with the counters of an earlier process; latencies begin anew.
-  void restore(const StatisticsSnapshot& counters);
+
+  /// Begins with what an earlier process kept.
+  void restore(const StatisticsRecord& record);
+  /// What was counted here and is not written yet, for the one that writes: it says written() when
+  /// that was done, else the next call gives it again.
+  [[nodiscard]] StatisticsRecord unwritten();
+  void written();
 
  private:
   mutable std::mutex mutex_;
-  StatisticsSnapshot counters_;
-  std::deque<double> latencies_model_;
-  std::deque<double> latencies_cache_;
+  StatisticsRecord kept_;     ///< restored or written
+  StatisticsRecord pending_;  ///< what unwritten() gave last
+  StatisticsRecord fresh_;
 };
 
 }  // namespace caretd::lsp

@@ -71,30 +71,10 @@ Json tokens_of(const WhyReport& report) {
   return tokens;
 }
 
-struct Counter {
-  const char* name;
-  std::int64_t StatisticsSnapshot::*member;
-};
-
-constexpr Counter kCounters[] = {
-    {"requests", &StatisticsSnapshot::requests},
-    {"empty", &StatisticsSnapshot::empty},
-    {"superseded", &StatisticsSnapshot::superseded},
-    {"fromModel", &StatisticsSnapshot::from_model},
-    {"fromCache", &StatisticsSnapshot::from_cache},
-    {"takenOver", &StatisticsSnapshot::taken_over},
-    {"shown", &StatisticsSnapshot::shown},
-    {"acceptedFull", &StatisticsSnapshot::accepted_full},
-    {"acceptedWords", &StatisticsSnapshot::accepted_words},
-    {"typedThrough", &StatisticsSnapshot::typed_through},
-    {"kept", &StatisticsSnapshot::kept},
-    {"changed", &StatisticsSnapshot::changed},
-    {"acceptedCharacters", &StatisticsSnapshot::accepted_characters},
-    {"promptTokens", &StatisticsSnapshot::prompt_tokens},
-    {"cachedTokens", &StatisticsSnapshot::cached_tokens},
-    {"computedTokens", &StatisticsSnapshot::computed_tokens},
-    {"generatedTokens", &StatisticsSnapshot::generated_tokens},
-};
+// Sums of what files say must not overflow.
+bool is_count(std::int64_t value) {
+  return value >= 0 && value < (std::int64_t{1} << 53);
+}
 
 bool read_counts(const Json& json, LanguageCounts& value, const JsonPath& path) {
   return bool(ObjectReader(json, path)
@@ -148,7 +128,9 @@ bool read(const Json& json, SetEnabledParams& value, const JsonPath& path) {
 
 void to_json(Json& json, const StatisticsSnapshot& value) {
   json = Json::object();
-  for (const Counter& counter : kCounters) json[counter.name] = value.*counter.member;
+  for (const StatisticsCounter& counter : statistics_counters()) {
+    json[counter.name] = value.*counter.member;
+  }
   json["latencyModelMs"] = to_json_value(value.latency_model);
   json["latencyCacheMs"] = to_json_value(value.latency_cache);
   json["languages"] = Json::object();
@@ -160,14 +142,35 @@ void to_json(Json& json, const StatisticsSnapshot& value) {
 
 bool read(const Json& json, StatisticsSnapshot& value, const JsonPath& path) {
   ObjectReader reader(json, path);
-  for (const Counter& counter : kCounters) reader.optional(counter.name, value.*counter.member);
+  for (const StatisticsCounter& counter : statistics_counters()) {
+    std::int64_t& count = value.*counter.member;
+    reader.optional(counter.name, count);
+    if (!is_count(count)) return path.field(counter.name).expected("a count");
+  }
   Json languages = Json::object();
   if (!reader.optional("languages", languages)) return false;
   if (!languages.is_object()) return path.field("languages").expected("an object");
   for (const auto& [language, counts] : languages.items()) {
-    if (!read_counts(counts, value.languages[language], path.field("languages"))) return false;
+    LanguageCounts& own = value.languages[language];
+    if (!read_counts(counts, own, path.field("languages"))) return false;
+    if (!is_count(own.shown) || !is_count(own.accepted) || !is_count(own.characters)) {
+      return path.field("languages").expected("counts");
+    }
   }
   return true;
+}
+
+void to_json(Json& json, const StatisticsRecord& value) {
+  json = value.summary();
+  json["recentModelMs"] = value.latencies_model;
+  json["recentCacheMs"] = value.latencies_cache;
+}
+
+bool read(const Json& json, StatisticsRecord& value, const JsonPath& path) {
+  return read(json, value.counters, path) &&
+         bool(ObjectReader(json, path)
+                  .optional("recentModelMs", value.latencies_model)
+                  .optional("recentCacheMs", value.latencies_cache));
 }
 
 void to_json(Json& json, const StatisticsReport& value) {

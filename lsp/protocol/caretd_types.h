@@ -45,6 +45,10 @@ void to_json(Json& json, const StatisticsReport& value);
 bool read(const Json& json, StatisticsSnapshot& value, const JsonPath& path);
 void to_json(Json& json, const StatisticsSnapshot& value);
 
+/// The same with the latencies behind its percentiles: what a file keeps.
+bool read(const Json& json, StatisticsRecord& value, const JsonPath& path);
+void to_json(Json& json, const StatisticsRecord& value);
+
 /// caretd/why.
 struct WhyReport {
   const CompletionTrace& trace;

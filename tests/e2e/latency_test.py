@@ -5,6 +5,7 @@ import os
 import pathlib
 import statistics
 import sys
+import tempfile
 import time
 import unittest
 
@@ -29,7 +30,10 @@ def milliseconds(call):
 
 class Latency(unittest.TestCase):
     def setUp(self):
-        self.client = LanguageClient([CARETD, "lsp", "--standalone"])
+        home = tempfile.TemporaryDirectory()
+        self.addCleanup(home.cleanup)
+        self.client = LanguageClient([CARETD, "lsp", "--standalone"],
+                                     env={**os.environ, "XDG_STATE_HOME": home.name})
         self.client.start()
         self.client.wait_until_ready()
         self.addCleanup(self.client.close)

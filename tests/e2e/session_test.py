@@ -1,5 +1,6 @@
 """The real binary as an editor sees it: stdio, the embedded model, bad input."""
 
+import json
 import os
 import pathlib
 import signal
@@ -33,6 +34,12 @@ class Sessions(unittest.TestCase):
         self.addCleanup(client.close)
         return client
 
+    def run_caretd(self, *arguments):
+        result = subprocess.run([CARETD, *arguments], timeout=60, capture_output=True, text=True,
+                                env=environment(self.home.name), check=False)
+        self.assertEqual(0, result.returncode, result.stderr)
+        return result.stdout
+
     def error_code(self, client, method, params):
         return client.response(client.ask(method, params))["error"]["code"]
 
@@ -62,6 +69,60 @@ class Sessions(unittest.TestCase):
         stats = client.request("caretd/stats", None)["completions"]
         self.assertEqual((1, 1), (stats["fromModel"], stats["fromCache"]))
         self.assertLess(stats["latencyCacheMs"]["p99"], 1.0 * 3)
+
+    def test_statistics_survive_the_process_and_are_printed(self):
+        for _ in range(2):
+            client = self.connect()
+            client.start()
+            client.open(URI, SOURCE, "python")
+            text = client.complete(URI, *HOLE)[0]["insertText"]
+            client.insert(URI, *HOLE, text)
+            client.request("caretd/status", None)
+            self.assertEqual(0, client.stop())
+        stats = json.loads(self.run_caretd("stats", "--json"))
+        self.assertEqual((2, 2, 2), (stats["requests"], stats["shown"], stats["acceptedFull"]))
+        self.assertGreater(stats["latencyModelMs"]["p99"], 0)
+        self.assertIn("accepted as a whole", self.run_caretd("stats"))
+
+    def test_why_explains_a_place_of_a_file(self):
+        file = pathlib.Path(self.home.name) / "sample.py"
+        file.write_text(SOURCE)
+        place = f"{file}:{HOLE[0] + 1}:{HOLE[1] + 1}"
+        why = json.loads(self.run_caretd("why", "--json", place))
+        self.assertIn("prefix", [piece["kind"] for piece in why["pieces"]])
+        self.assertGreater(why["usage"]["generatedTokens"], 0)
+        self.assertEqual({"line": HOLE[0], "character": HOLE[1]}, why["position"])
+        self.assertIn("stopped by", self.run_caretd("why", place))
+
+    def test_no_network_socket_is_opened(self):
+        client = self.connect()
+        client.start()
+        client.open(URI, SOURCE, "python")
+        self.assertEqual(1, len(client.complete(URI, *HOLE)))
+        process = pathlib.Path(f"/proc/{client.process.pid}")
+        opened = {os.readlink(fd) for fd in (process / "fd").iterdir()}
+        for table in ("tcp", "tcp6", "udp", "udp6", "raw"):
+            path = process / "net" / table
+            rows = path.read_text().splitlines()[1:] if path.exists() else []
+            sockets = {f"socket:[{row.split()[9]}]" for row in rows}
+            self.assertFalse(opened & sockets, table)
+
+    def test_files_take_turns_without_computing_again(self):
+        client = self.connect()
+        client.start()
+        uris = ["file:///project/first.py", "file:///project/second.py"]
+        for i, uri in enumerate(uris):
+            client.open(uri, f"# file {i}\n" * 30 + SOURCE, "python")
+        line = 30 + HOLE[0]
+        for turn in range(3):
+            for uri in uris:
+                client.insert(uri, line, HOLE[1] + turn, "q")
+                client.complete(uri, line, HOLE[1] + turn + 1)
+                if turn > 0:
+                    usage = client.request("caretd/why", {"textDocument": {"uri": uri}})["usage"]
+                    self.assertGreater(usage["promptTokens"], 200)
+                    self.assertLess(usage["computedTokens"], 10)
+        self.assertEqual(0, client.stop())
 
     def test_garbage_costs_an_error_and_not_the_session(self):
         client = self.connect()

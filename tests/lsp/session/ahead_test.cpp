@@ -48,6 +48,7 @@ TEST_CASE("the continuation of a suggestion is ready when it is accepted") {
   client.sync();
   client.insert(kUri, 1, 0, "print(value)");
   CHECK(client.complete(kUri, 1, 12)[0]["insertText"] == "\ntotal = 0");
+  CHECK(client.statistics().snapshot().next_ready == 1);
   CHECK(client.statistics().snapshot().from_cache == 1);
   CHECK(client.statistics().snapshot().from_model == 1);
 }
@@ -110,6 +111,59 @@ TEST_CASE("a focused document is warmed without generating") {
   const auto warm_up = client.engine().requests()[0];
   CHECK(warm_up.max_tokens == 0);
   CHECK(warm_up.priority == engine::Priority::background);
+}
+
+TEST_CASE("an opened document is warmed at the lowest priority, unless it is switched off") {
+  SessionOptions options = thinking_ahead(always("x"));
+  options.settings.warm_opened = true;
+  options.settings.disabled_languages = {"markdown"};
+  options.state = engine::EngineState::starting;
+  SessionClient client(options);
+  client.start();
+  client.open(kUri, "value = 19\n");
+  client.open("file:///a.md", "# text\n", "markdown");
+  client.sync();
+  client.engine().set_status({.state = engine::EngineState::ready, .percent = 100});
+  REQUIRE(client.engine().wait_for_requests(1));
+  client.engine().drain();
+  client.sync();
+  REQUIRE(client.engine().requests().size() == 1);
+  const auto warm_up = client.engine().requests()[0];
+  CHECK(warm_up.max_tokens == 0);
+  CHECK(warm_up.priority == engine::Priority::background);
+  CHECK(in_front(warm_up).ends_with("value = 19\n"));
+}
+
+TEST_CASE("who asks at a place that is being warmed does not wait for the warm-up") {
+  SessionClient client(thinking_ahead(always("x")));
+  client.start();
+  client.open(kUri, "x = 1\ny = ");
+  client.engine().pause();
+  client.notify("caretd/didFocus",
+                {{"textDocument", {{"uri", kUri}}}, {"position", {{"line", 1}, {"character", 4}}}});
+  REQUIRE(client.engine().wait_for_requests(1));
+  const int id = client.ask(kUri, 1, 4);
+  REQUIRE(client.engine().wait_for_requests(2));
+  CHECK(client.engine().requests()[1].priority == engine::Priority::keystroke);
+  CHECK(client.engine().requests()[0].cancel.stop_requested());
+  client.engine().resume();
+  client.response(id);
+}
+
+TEST_CASE("the prompt is anchored afresh in the background, also behind an empty answer") {
+  SessionOptions options = thinking_ahead(always(""));
+  options.syntax = true;
+  SessionClient client(options);
+  client.start();
+  client.open(kUri, "x = 1\ny = \n");
+  CHECK(client.complete(kUri, 1, 4).empty());
+  client.insert(kUri, 1, 4, "2\n");
+  CHECK(client.complete(kUri, 2, 0).empty());
+  REQUIRE(client.engine().wait_for_requests(3));
+  const auto rest = client.engine().requests()[2];
+  CHECK(rest.max_tokens == 0);
+  CHECK(rest.priority == engine::Priority::background);
+  CHECK(in_front(rest).ends_with("x = 1\ny = 2\n"));
 }
 
 TEST_CASE("an invoked request offers alternatives from where the model hesitated") {

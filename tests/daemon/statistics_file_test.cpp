@@ -1,0 +1,87 @@
+#include "daemon/statistics_file.h"
+
+#include <fstream>
+#include <iterator>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "tests/helpers/catch.h"
+
+namespace caretd::daemon {
+namespace {
+
+namespace fs = std::filesystem;
+
+class Folder {
+ public:
+  Folder() : path_(fs::temp_directory_path() / ("caretd-statistics-" + std::to_string(getpid()))) {
+    fs::remove_all(path_);
+  }
+  ~Folder() { fs::remove_all(path_); }
+  [[nodiscard]] fs::path file() const { return path_ / "state" / kStatisticsFileName; }
+
+ private:
+  fs::path path_;
+};
+
+std::int64_t shown_in(const fs::path& file) {
+  return read_statistics(file).value().counters.shown;
+}
+
+TEST_CASE("statistics go on where an earlier process ended") {
+  const Folder folder;
+  const Logger log = make_null_logger();
+  CHECK(read_statistics(folder.file()).value().empty());
+  {
+    const auto first = keep_statistics(folder.file(), log);
+    first->count_shown("go");
+    first->count_answer(lsp::AnswerSource::model, std::chrono::milliseconds(20));
+  }
+  const auto second = keep_statistics(folder.file(), log);
+  CHECK(second->snapshot().shown == 1);
+  CHECK(second->snapshot().latency_model.p50 == 20);
+  struct stat info {};
+  REQUIRE(::stat(folder.file().c_str(), &info) == 0);
+  CHECK((info.st_mode & 0777) == 0600);
+}
+
+TEST_CASE("processes that count at the same time lose nothing") {
+  const Folder folder;
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 4; ++i) {
+    threads.emplace_back([&folder] {
+      for (int round = 0; round < 10; ++round) {
+        keep_statistics(folder.file(), make_null_logger())->count_shown("go");
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  CHECK(shown_in(folder.file()) == 40);
+  CHECK_FALSE(fs::exists(folder.file().string() + ".new"));
+}
+
+TEST_CASE("a broken file of statistics is put aside") {
+  const Folder folder;
+  fs::create_directories(folder.file().parent_path());
+  std::ofstream(folder.file()) << "{\"shown\": ";
+  CHECK(read_statistics(folder.file()).error().message.find(kStatisticsFileName) !=
+        std::string::npos);
+  keep_statistics(folder.file(), make_null_logger())->count_shown("go");
+  CHECK(shown_in(folder.file()) == 1);
+  CHECK(fs::exists(folder.file().string() + ".broken"));
+}
+
+TEST_CASE("where nothing can be written the statistics go on in memory") {
+  const auto statistics =
+      keep_statistics("/proc/no/statistics.json", make_null_logger(), std::chrono::milliseconds(1));
+  statistics->count_shown("go");
+  std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  CHECK(statistics->snapshot().shown == 1);
+}
+
+}  // namespace
+}  // namespace caretd::daemon

@@ -4,6 +4,9 @@ import * as vscode from 'vscode';
 
 const section = 'caretd';
 
+/** The documents that the server is told of. */
+export const documentSelector = [{ scheme: 'file' }, { scheme: 'untitled' }, { scheme: 'vscode-remote' }];
+
 /** Only the user may set these: they have machine scope, and restart the server. */
 const machineKeys = [
   'model.path',

@@ -2,11 +2,10 @@
 import * as path from 'node:path';
 
 import * as vscode from 'vscode';
-import { State as ClientState, type LanguageClient } from 'vscode-languageclient/node';
+import type { LanguageClient, State } from 'vscode-languageclient/node';
 
 import { findLaunch } from './binary';
-import { createClient, documentSelector } from './client';
-import { commandSetting, programSetting } from './config';
+import { commandSetting, documentSelector, programSetting } from './config';
 import type { Status, Switch } from './protocol';
 import type { StatusBar } from './status';
 import type { Switches } from './switches';
@@ -34,11 +33,14 @@ export class Session implements vscode.Disposable {
       return;
     }
     this.log.info(`starting ${launch.argv.join(' ')}`);
+    // The client library is most of the extension's code: a file of its own that is loaded after
+    // activation.
+    const { createClient, State } = await import('./caretdClient');
     const client = createClient(launch.argv, this.log, (reason) => {
       this.failed(reason);
     });
     this.client = client;
-    this.watch(client);
+    this.watch(client, State);
     await client.start().catch((error: unknown) => {
       this.failed(`caretd did not start: ${String(error)}`);
     });
@@ -59,7 +61,7 @@ export class Session implements vscode.Disposable {
 
   /** Sends a request; undefined when no server runs or it answers with an error. */
   async request<T>(method: string, params: unknown): Promise<T | undefined> {
-    if (this.client?.state !== ClientState.Running) return undefined;
+    if (this.client?.isRunning() !== true) return undefined;
     return this.client.sendRequest<T>(method, params).catch((error: unknown) => {
       this.log.warn(`${method}: ${String(error)}`);
       return undefined;
@@ -74,7 +76,7 @@ export class Session implements vscode.Disposable {
 
   /** Tells the server which document is in front, so that it can read ahead. */
   focus(editor: vscode.TextEditor | undefined): void {
-    if (editor === undefined || this.client?.state !== ClientState.Running) return;
+    if (editor === undefined || this.client?.isRunning() !== true) return;
     if (vscode.languages.match(documentSelector, editor.document) === 0) return;
     const { line, character } = editor.selection.active;
     void this.client.sendNotification('caretd/didFocus', {
@@ -87,15 +89,15 @@ export class Session implements vscode.Disposable {
     void this.stop();
   }
 
-  private watch(client: LanguageClient): void {
+  private watch(client: LanguageClient, states: typeof State): void {
     client.onNotification('caretd/status', (status: Status) => {
       this.statusBar.show(status);
     });
     client.onDidChangeState(({ newState }) => {
-      if (newState === ClientState.Starting) {
+      if (newState === states.Starting) {
         this.statusBar.show({ state: 'starting', percent: 0 });
       }
-      if (newState === ClientState.Running) void this.greet(client);
+      if (newState === states.Running) void this.greet(client);
     });
   }
 

@@ -1,28 +1,79 @@
 // What the tests of both editors share.
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 
 export const root = path.resolve(import.meta.dirname, '../../..');
 export const cache = path.join(root, '.cache/editors');
-export const images = path.join(root, 'docs/images');
+export const extension = process.env.VSIX ?? path.join(root, 'build/editors/caretd.vsix');
 export const caretd = process.env.CARETD ?? path.join(root, 'build/release/bin/caretd');
 export const scriptedServer = path.join(import.meta.dirname, 'scripted_server.mjs');
+const recorder = path.join(import.meta.dirname, 'recorder.mjs');
+
+/** The command that runs the real caretd and writes down what it and the editor say. */
+export function recordedCaretd(log, ...args) {
+  if (!fs.existsSync(caretd)) throw new Error(`${caretd} is missing: build it, or set CARETD`);
+  return [process.execPath, recorder, log, caretd, 'lsp', ...args];
+}
+
+/** The environment without what belongs to the user who runs the tests. */
+export function privateEnvironment(folder, more = {}) {
+  const runtime = path.join(folder, 'run');
+  fs.mkdirSync(runtime, { recursive: true, mode: 0o700 });
+  const own = /^(CARETD_|VSCODE_|XDG_)/;
+  const kept = Object.entries(process.env).filter(([name]) => !own.test(name));
+  return { ...Object.fromEntries(kept), HOME: folder, XDG_RUNTIME_DIR: runtime, ...more };
+}
+
+/** The daemon of an environment. */
+export class Daemon {
+  constructor(environment) {
+    this.environment = environment;
+  }
+
+  /** Its process, or undefined while none runs. */
+  pid() {
+    const lock = path.join(this.environment.XDG_RUNTIME_DIR, 'caretd/daemon.lock');
+    const pid = fs.existsSync(lock) && Number(fs.readFileSync(lock, 'utf8'));
+    return pid && fs.existsSync(`/proc/${pid}`) ? pid : undefined;
+  }
+
+  stop() {
+    if (this.pid() === undefined) return;
+    spawnSync(caretd, ['daemon', 'stop'], { env: this.environment, timeout: 20000 });
+  }
+}
 
 export function temporaryFolder(name) {
   return fs.mkdtempSync(path.join(os.tmpdir(), `caretd-${name}-`));
 }
 
-/** Polls until `condition` gives something true; the condition may be asynchronous. */
-export async function waitFor(what, condition, milliseconds = 15000) {
+/** Removes a scenario's folder; what still ends there may keep it from going. */
+export function removeFolder(folder) {
+  try {
+    fs.rmSync(folder, { recursive: true, force: true, maxRetries: 10, retryDelay: 50 });
+  } catch (error) {
+    if (error.code !== 'ENOTEMPTY') throw error;
+  }
+}
+
+/**
+ * Polls until `condition` gives something true; the condition may be asynchronous. When it never
+ * does, `explain` says what there was instead.
+ */
+export async function waitFor(what, condition, milliseconds = 30000, explain = undefined) {
   const end = Date.now() + milliseconds;
   let last;
   while (Date.now() < end) {
     last = await condition();
     if (last) return last;
-    await new Promise((resolve) => setTimeout(resolve, 20));
+    await sleep(20);
   }
-  throw new Error(`waited ${milliseconds} ms for ${what}; last seen: ${JSON.stringify(last)}`);
+  const seen = JSON.stringify(explain ? explain() : last);
+  throw new Error(`waited ${milliseconds} ms for ${what}; last seen: ${seen}`);
 }
 
 /** The messages that the scripted server wrote down. */
@@ -33,6 +84,27 @@ export function messages(file) {
     .split('\n')
     .filter((line) => line !== '')
     .map((line) => JSON.parse(line));
+}
+
+/** Keeps a picture in build/editors; with UPDATE_IMAGES also as these files of the sources. */
+export function saveImage(name, png, ...sources) {
+  const places = [path.join('build/editors', name)];
+  if (process.env.UPDATE_IMAGES) places.push(...sources);
+  for (const place of places) {
+    fs.mkdirSync(path.dirname(path.join(root, place)), { recursive: true });
+    fs.writeFileSync(path.join(root, place), png);
+  }
+}
+
+/**
+ * Prints what was measured and holds it to its bound, unless the machine is busy with other work:
+ * then a time says nothing about the editor.
+ */
+export function assertBelow(t, what, milliseconds, bound) {
+  const busy = os.loadavg()[0] > 2 * os.availableParallelism();
+  const note = busy ? `, not enforced: load ${os.loadavg()[0].toFixed(1)}` : '';
+  t.diagnostic(`${what}: ${milliseconds.toFixed(1)} ms (bound ${bound}${note})`);
+  assert.ok(busy || milliseconds < bound, `${what}: ${milliseconds} ms`);
 }
 
 export function percentile(values, share) {

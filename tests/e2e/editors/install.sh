@@ -46,10 +46,21 @@ build_native() {
   [ -f "$folder/binding.gyp" ] || return 0
   ! compgen -G "$folder/prebuilds/linux-x64*/*.node" >/dev/null || return 0
   local gyp prefix
-  gyp=$(dirname "$(readlink -f "$(command -v npm)")")/../node_modules/node-gyp/bin/node-gyp.js
+  gyp=$(node_gyp)
   prefix=$(dirname "$(dirname "$(readlink -f "$(command -v node)")")")
   (cd "$folder" && node "$gyp" rebuild --nodedir="$prefix" "$@" > node-gyp.log 2>&1) ||
     { tail -20 "$folder/node-gyp.log" >&2; return 1; }
+}
+
+# npm brings node-gyp along; Debian has it in a package beside npm's.
+node_gyp() {
+  local npm candidate
+  npm=$(dirname "$(readlink -f "$(command -v npm)")")/..
+  for candidate in "$npm/node_modules/node-gyp" "$npm/../node-gyp" /usr/share/nodejs/node-gyp; do
+    [ ! -f "$candidate/bin/node-gyp.js" ] || { echo "$candidate/bin/node-gyp.js"; return; }
+  done
+  echo "install.sh: node-gyp is not beside npm" >&2
+  return 1
 }
 
 # install_neovim NAME SUITE: Neovim of a Debian suite with its own libraries and loader, fetched
@@ -83,8 +94,9 @@ END
       --exclude=./usr/share/doc --exclude=./usr/share/locale --exclude=./usr/share/man
   done
   # Neovim starts itself again through /proc/self/exe, so the loader is set in the program.
-  local libraries=$folder/root/usr/lib/x86_64-linux-gnu
-  patchelf --set-interpreter "$libraries/ld-linux-x86-64.so.2" --force-rpath \
+  local libraries
+  libraries=$folder/root/usr/lib/$(uname -m)-linux-gnu
+  patchelf --set-interpreter "$(echo "$libraries"/ld-linux-*.so.?)" --force-rpath \
     --set-rpath "$libraries" "$folder/root/usr/bin/nvim"
   printf '#!/bin/sh\nVIMRUNTIME=%s exec %s "$@"\n' "$folder/root/usr/share/nvim/runtime" \
     "$folder/root/usr/bin/nvim" > "$folder/bin/nvim"
@@ -101,10 +113,15 @@ install_modules() {
 
 package_extension() {
   install_modules "$root/editors/vscode"
-  cp "$root/LICENSE" "$root/editors/vscode/LICENSE"
+  cmp -s "$root/LICENSE" "$root/editors/vscode/LICENSE" ||
+    cp "$root/LICENSE" "$root/editors/vscode/LICENSE"
   mkdir -p "$root/build/editors"
+  local vsix=$root/build/editors/caretd.vsix
+  [ -n "$(find "$root/editors/vscode" -newer "$vsix" -not -path '*/node_modules*' -not -path '*/dist*' \
+    -type f -print -quit 2>&1)" ] || return 0
   (cd "$root/editors/vscode" && npm run --silent build -- --log-level=warning &&
-    npx vsce package --no-dependencies --allow-missing-repository --out "$root/build/editors/caretd.vsix" > /dev/null)
+    npx vsce package --no-dependencies --allow-missing-repository --no-rewrite-relative-links \
+      --out "$vsix" > /dev/null)
 }
 
 install_modules "$here"

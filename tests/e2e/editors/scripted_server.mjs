@@ -7,6 +7,8 @@
 // SCRIPT_LOG receives a line of JSON for every message.
 import fs from 'node:fs';
 
+import { frame, frameReader } from './frames.mjs';
+
 if (process.argv.includes('--version')) {
   console.log('caretd 0.1.0 (scripted)');
   process.exit(0);
@@ -16,11 +18,7 @@ const log = (entry) => {
   if (process.env.SCRIPT_LOG) fs.appendFileSync(process.env.SCRIPT_LOG, JSON.stringify(entry) + '\n');
 };
 
-function send(message) {
-  const body = Buffer.from(JSON.stringify({ jsonrpc: '2.0', ...message }));
-  process.stdout.write(`Content-Length: ${body.length}\r\n\r\n`);
-  process.stdout.write(body);
-}
+const send = (message) => process.stdout.write(frame(message));
 
 function itemsAt({ line, character }) {
   const text = JSON.stringify(script.items)
@@ -48,10 +46,16 @@ const answers = {
 };
 
 function handle(message) {
-  log({ method: message.method, params: message.params });
+  const { method, params, id, result } = message;
+  log(method ? { method, params } : { answer: id, result });
   if (message.method === 'exit') process.exit(0);
   if (message.method === 'initialized' && script.status) {
     send({ method: 'caretd/status', params: script.status });
+  }
+  if (message.method === 'initialized') {
+    // The answer, which has no method, is in the log like everything else.
+    const items = [{ section: 'caretd' }];
+    send({ id: 'configuration', method: 'workspace/configuration', params: { items } });
   }
   if (message.id === undefined || message.method === undefined) return;
   const answer = answers[message.method];
@@ -59,18 +63,6 @@ function handle(message) {
   else send({ id: message.id, error: { code: -32601, message: `no ${message.method}` } });
 }
 
-let buffered = Buffer.alloc(0);
-process.stdin.on('data', (data) => {
-  buffered = Buffer.concat([buffered, data]);
-  for (;;) {
-    const end = buffered.indexOf('\r\n\r\n');
-    if (end < 0) return;
-    const length = Number(/Content-Length: (\d+)/i.exec(buffered.subarray(0, end))[1]);
-    if (buffered.length < end + 4 + length) return;
-    const body = buffered.subarray(end + 4, end + 4 + length);
-    buffered = buffered.subarray(end + 4 + length);
-    handle(JSON.parse(body));
-  }
-});
+process.stdin.on('data', frameReader(handle));
 process.stdin.on('end', () => process.exit(0));
 log({ method: '$start', pid: process.pid });

@@ -112,16 +112,37 @@ local function spawn(dispatchers)
   return vim.lsp.rpc.start(config.options.cmd, watched)
 end
 
+local levels = {
+  vim.log.levels.ERROR,
+  vim.log.levels.WARN,
+  vim.log.levels.INFO,
+  vim.log.levels.DEBUG,
+}
+
+-- A message longer than the screen is wide would stop the user until Enter is pressed; the state's
+-- whole reason is in :Caretd status.
+local function show_message(_, params)
+  local text, room = params.message, math.max(vim.v.echospace, 20)
+  if vim.fn.strdisplaywidth(text) > room then
+    text = vim.fn.strcharpart(text, 0, room - 1) .. '…'
+  end
+  vim.notify(text, levels[params.type] or vim.log.levels.INFO)
+end
+
+-- An empty Lua table would travel as an empty list.
+local function object(options) return next(options) and options or vim.empty_dict() end
+
 local function client_config()
   return {
     name = 'caretd',
     cmd = spawn,
     root_dir = vim.fn.getcwd(),
     capabilities = capabilities(),
-    init_options = config.options.server,
-    settings = { caretd = config.options.settings },
+    init_options = object(config.options.server),
+    settings = { caretd = object(config.options.settings) },
     handlers = {
       ['caretd/status'] = function(_, status) tell_status(status) end,
+      ['window/showMessage'] = show_message,
     },
     on_init = function() require('caretd.switches').greet() end,
   }

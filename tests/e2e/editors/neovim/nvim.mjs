@@ -4,7 +4,7 @@ import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
 
-import { root, temporaryFolder, waitFor } from '../helpers.mjs';
+import { Daemon, privateEnvironment, removeFolder, root, temporaryFolder, waitFor } from '../helpers.mjs';
 
 export class Neovim {
   /**
@@ -21,45 +21,45 @@ export class Neovim {
     for (const [name, text] of Object.entries(options.files ?? {})) {
       fs.writeFileSync(path.join(this.folder, name), text);
     }
-    fs.writeFileSync(
-      path.join(this.folder, 'init.lua'),
-      [
-        `vim.opt.runtimepath:append(${JSON.stringify(path.join(root, 'editors/neovim'))})`,
-        'vim.o.swapfile = false',
-        'vim.cmd("syntax on | filetype plugin indent on")',
-        options.init ?? '',
-        `require('caretd').setup(${options.setup ?? '{}'})`,
-      ].join('\n'),
-    );
-    this.environment = {
-      ...process.env,
-      HOME: this.folder,
-      XDG_STATE_HOME: path.join(this.folder, 'state'),
-      XDG_RUNTIME_DIR: this.runtimeFolder(),
+    this.init = options.init ?? '';
+    this.configure(options.setup ?? '{}');
+    this.environment = privateEnvironment(this.folder, {
       LC_ALL: 'C.UTF-8',
       TERM: 'xterm-256color',
       ...options.environment,
-    };
+    });
+    this.daemon = new Daemon(this.environment);
   }
 
-  runtimeFolder() {
-    const folder = path.join(this.folder, 'run');
-    fs.mkdirSync(folder, { recursive: true, mode: 0o700 });
-    return folder;
+  /** Writes the configuration; before open(). `setup` is a Lua table for require('caretd').setup. */
+  configure(setup) {
+    const plugin = JSON.stringify(path.join(root, 'editors/neovim'));
+    fs.writeFileSync(
+      path.join(this.folder, 'init.lua'),
+      [
+        `vim.opt.runtimepath:append(${plugin})`,
+        'vim.o.swapfile = false',
+        'vim.o.termguicolors = true',
+        'vim.cmd("syntax on | filetype plugin indent on")',
+        this.init,
+        `require('caretd').setup(${setup})`,
+      ].join('\n'),
+    );
   }
 
   tmux(...args) {
     return spawnSync('tmux', ['-L', this.name, ...args], {
       env: this.environment,
       encoding: 'utf8',
-      timeout: 5000,
+      timeout: 20000,
     });
   }
 
   async open(file) {
     const command = [this.program, '--clean', '-n', '-u', `${this.folder}/init.lua`,
       '--listen', this.socket, path.join(this.folder, file)];
-    this.tmux('-f', '/dev/null', 'new-session', '-d', '-x', '100', '-y', '24',
+    this.tmux('-f', '/dev/null', 'start-server', ';', 'set', '-sa', 'terminal-features', '*:RGB',
+      ';', 'new-session', '-d', '-x', '100', '-y', '24',
       '-c', this.folder, command.map((word) => `'${word}'`).join(' '));
     this.tmux('set', '-s', 'escape-time', '0');
     await waitFor('Neovim to listen', () => fs.existsSync(this.socket));
@@ -76,13 +76,19 @@ export class Neovim {
     this.tmux('send-keys', '--', ...keys);
   }
 
+  /** Runs a command of the command line. */
+  command(text) {
+    this.type(`:${text}`);
+    this.press('Enter');
+  }
+
   /** Value of a Lua expression, through JSON. */
   lua(expression) {
     const code = `luaeval(${JSON.stringify(`vim.json.encode((${expression}) or vim.NIL)`)})`;
     const run = spawnSync(this.program, ['--server', this.socket, '--remote-expr', code], {
       env: this.environment,
       encoding: 'utf8',
-      timeout: 5000,
+      timeout: 20000,
     });
     const text = (run.stdout || run.stderr).trim();
     try {
@@ -121,7 +127,7 @@ export class Neovim {
     return this.tmux('capture-pane', '-p', ...options).stdout;
   }
 
-  waitForGhost(milliseconds = 15000) {
+  waitForGhost(milliseconds = 30000) {
     return waitFor('grey text', () => this.ghost(), milliseconds);
   }
 
@@ -132,7 +138,7 @@ export class Neovim {
 
   close() {
     this.tmux('kill-server');
-    // Neovim and its server write their last lines while they end.
-    fs.rmSync(this.folder, { recursive: true, force: true, maxRetries: 20, retryDelay: 50 });
+    this.daemon.stop();
+    removeFolder(this.folder);
   }
 }

@@ -4,9 +4,8 @@ import fs from 'node:fs';
 import net from 'node:net';
 import path from 'node:path';
 
-import { chromium } from 'playwright-core';
-
-import { cache, temporaryFolder, waitFor } from '../helpers.mjs';
+import { launchChromium } from '../chromium.mjs';
+import { cache, Daemon, privateEnvironment, removeFolder, temporaryFolder, waitFor } from '../helpers.mjs';
 
 const entry = path.join(cache, 'code-server/node_modules/code-server/out/node/entry.js');
 
@@ -44,21 +43,17 @@ export class Code {
     this.options = options;
     this.folder = temporaryFolder('code');
     this.workspace = path.join(this.folder, 'workspace');
-    for (const name of ['workspace', 'data/User', 'data/Machine', 'extensions', 'home', 'run']) {
+    for (const name of ['workspace', 'data/User', 'data/Machine', 'extensions']) {
       fs.mkdirSync(path.join(this.folder, name), { recursive: true, mode: 0o700 });
     }
     for (const [name, text] of Object.entries(options.files)) this.write(name, text);
     fs.writeFileSync(path.join(this.folder, 'config.yaml'), 'auth: none\n');
     this.applySettings(options.settings ?? {});
-    this.environment = Object.fromEntries(
-      Object.entries(process.env).filter(([name]) => !name.startsWith('VSCODE_')),
-    );
-    Object.assign(this.environment, {
-      HOME: path.join(this.folder, 'home'),
-      XDG_RUNTIME_DIR: path.join(this.folder, 'run'),
+    this.environment = privateEnvironment(this.folder, {
       EXTENSIONS_GALLERY: '{"serviceUrl":""}',
       ...options.environment,
     });
+    this.daemon = new Daemon(this.environment);
   }
 
   /** Settings of the machine's user; takes effect at once in a running editor. */
@@ -72,6 +67,11 @@ export class Code {
       path.join(this.folder, 'data/Machine/settings.json'),
       JSON.stringify(settings, null, 1),
     );
+  }
+
+  /** The keys of commands that VS Code binds to none. */
+  writeKeybindings(bindings) {
+    fs.writeFileSync(path.join(this.folder, 'data/User/keybindings.json'), JSON.stringify(bindings));
   }
 
   write(name, text) {
@@ -102,12 +102,7 @@ export class Code {
       { env: this.environment, detached: true, stdio: 'ignore' });
     await waitFor('code-server', () =>
       fetch(`http://127.0.0.1:${this.port}/healthz`).then((answer) => answer.ok, () => false), 60000);
-    this.browser = await chromium.launch({
-      executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
-      headless: true,
-      args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run',
-        '--disable-background-networking', '--disable-component-update', '--disable-sync'],
-    });
+    this.browser = await launchChromium();
   }
 
   /** Opens a window on the workspace with a file in front. */
@@ -117,8 +112,12 @@ export class Code {
     const uri = `vscode-remote://127.0.0.1:${this.port}${this.workspace}/${file}`;
     const payload = encodeURIComponent(JSON.stringify([['openFile', uri]]));
     const folder = encodeURIComponent(this.workspace);
-    await page.goto(`http://127.0.0.1:${this.port}/?folder=${folder}&payload=${payload}`);
-    await page.waitForSelector('.monaco-editor .view-line', { timeout: 120000 });
+    // Loading the workbench takes long on a machine with other work.
+    const timeout = 180000;
+    const url = `http://127.0.0.1:${this.port}/?folder=${folder}&payload=${payload}`;
+    await page.goto(url, { waitUntil: 'commit', timeout });
+    await page.waitForSelector('.monaco-editor .view-line', { timeout });
+    page.setDefaultTimeout(30000);
     return new Window(page);
   }
 
@@ -131,7 +130,8 @@ export class Code {
         // It has ended already.
       }
     }
-    fs.rmSync(this.folder, { recursive: true, force: true, maxRetries: 40, retryDelay: 50 });
+    this.daemon.stop();
+    removeFolder(this.folder);
   }
 }
 
@@ -154,6 +154,13 @@ export class Window {
     await this.keyboard.press('Enter');
   }
 
+  /** Brings another file of the workspace to the front. */
+  async openFile(name) {
+    await this.page.locator('.explorer-folders-view .monaco-list-row', { hasText: name }).dblclick();
+    await this.page.locator(`.monaco-editor[data-uri$="/${name}"]`).waitFor();
+    await this.focusEditor();
+  }
+
   async goTo(line, column) {
     await this.keyboard.press('Control+g');
     await this.keyboard.type(`:${line}:${column}`);
@@ -173,12 +180,26 @@ export class Window {
     return lines.some((line) => line !== '') ? lines : undefined;
   }
 
-  waitForGhost(milliseconds = 20000) {
+  waitForGhost(milliseconds = 30000) {
     return waitFor('grey text', () => this.ghost(), milliseconds);
   }
 
   waitForNoGhost() {
     return waitFor('no grey text', async () => !(await this.ghost()));
+  }
+
+  /** A picture of the upper part of the editor without what surrounds it. */
+  async screenshot() {
+    const box = await this.page.locator('.monaco-workbench .part.editor').boundingBox();
+    return this.page.screenshot({ clip: { ...box, height: 300 } });
+  }
+
+  /** Milliseconds that VS Code says the extension took to activate. */
+  async activationTime(name) {
+    await this.command('Developer: Show Running Extensions');
+    const row = this.page.locator('.runtime-extensions-editor .extension', { hasText: name }).first();
+    const text = await row.locator('.activation-time').textContent();
+    return Number(/(\d+)\s*ms/.exec(text)[1]);
   }
 
   /** Text and tooltip of the extension's status bar item. */

@@ -3,10 +3,9 @@ import assert from 'node:assert/strict';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
 
-import { cache, messages, scriptedServer, waitFor } from '../helpers.mjs';
+import { extension, messages, scriptedServer, waitFor } from '../helpers.mjs';
 import { Code } from './code.mjs';
 
-const vsix = process.env.VSIX ?? path.join(cache, '../../build/editors/caretd.vsix');
 const here = { line: '$line', character: '$character' };
 
 let code;
@@ -15,10 +14,22 @@ let log;
 
 before(async () => {
   code = new Code({
-    vsix,
-    files: { 'a.py': 'x = 1\n\ny = foo()\n' },
+    vsix: extension,
+    files: {
+      'a.py': 'x = 1\n\ny = foo()\n',
+      // What a cloned repository would like to set.
+      '.vscode/settings.json': JSON.stringify({
+        'caretd.command': ['/nonexistent/evil'],
+        'caretd.path': '/nonexistent/evil',
+        'caretd.model.path': '/nonexistent/evil',
+        'caretd.remote.url': 'http://evil.example',
+        'caretd.completion.maxTokens': 7,
+      }),
+    },
     settings: {
       'caretd.command': [process.execPath, scriptedServer],
+      'caretd.model.threads': 1,
+      'caretd.completion.inComments': false,
       'editor.quickSuggestions': { other: 'off', comments: 'off', strings: 'off' },
     },
     environment: {
@@ -36,7 +47,7 @@ before(async () => {
   code.environment.SCRIPT_LOG = log;
   await code.start();
   window = await code.open('a.py');
-  await waitFor('didOpen', () => received('textDocument/didOpen').length > 0, 60000);
+  await waitFor('didOpen', () => received('textDocument/didOpen').length > 0, 180000);
 });
 
 after(async () => code?.close());
@@ -45,6 +56,14 @@ const received = (method) => messages(log).filter((message) => message.method ==
 
 test('the status bar shows what the server says', async () => {
   await waitFor('ready', async () => /ready: scripted on none/.test(await window.status()));
+});
+
+test('a workspace sets how to complete, but no program, model or server', async () => {
+  const [{ params }] = received('initialize');
+  assert.deepEqual(params.initializationOptions, { 'model.threads': 1 });
+  const { result } = await waitFor('the configuration', () =>
+    messages(log).find(({ answer }) => answer === 'configuration'));
+  assert.deepEqual(result, [{ 'completion.maxTokens': 7, 'completion.inComments': false }]);
 });
 
 test('grey text appears and Tab takes it, command included', async () => {

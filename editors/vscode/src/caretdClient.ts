@@ -10,7 +10,14 @@ import {
   type Middleware,
 } from 'vscode-languageclient/node';
 
-import { debounceMilliseconds, initializationOptions, serverConfiguration } from './config';
+import {
+  debounceMilliseconds,
+  documentSelector,
+  initializationOptions,
+  serverConfiguration,
+} from './config';
+
+export { State } from 'vscode-languageclient/node';
 
 const restartWindowMilliseconds = 60_000;
 const restartsInWindow = 10;
@@ -36,9 +43,6 @@ class RestartPolicy implements ErrorHandler {
     return { action: CloseAction.Restart, handled: true };
   }
 }
-
-/** The documents that the server is told of. */
-export const documentSelector = [{ scheme: 'file' }, { scheme: 'untitled' }, { scheme: 'vscode-remote' }];
 
 function delay(milliseconds: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, milliseconds));

@@ -1,0 +1,16 @@
+#!/usr/bin/env bash
+# Checks what the editor clients are written in: TypeScript strict and linted, its unit tests, Lua
+# formatted and linted, the bounds on the length of files.
+set -euo pipefail
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+root=$(cd "$here/../../.." && pwd)
+
+cd "$root/editors/vscode"
+npm run --silent check
+npm run --silent test
+cd "$root"
+node "$here/format_lua.mjs" --check
+luacheck --quiet --config editors/neovim/.luacheckrc editors/neovim
+longest=$(git ls-files 'editors/neovim/*.lua' 'editors/vscode/src/*.ts' | xargs wc -l |
+  awk '$2 != "total" && $1 > 300')
+[ -z "$longest" ] || { echo "longer than 300 lines: $longest" >&2; exit 1; }

@@ -1,23 +1,27 @@
 """Holds the CUDA runner against transformers' DeepseekV2ForCausalLM (eager attention) at the true
 Lite widths: transformers_parity.py FOLDER_WITH_GPU_LOGITS
 
-Makes a checkpoint with transformers itself (4 layers, random weights), lets gpu_logits read it, and
-compares logits: a prompt from position 0, and a few tokens at high positions.
+Makes a random model of 3 layers on the GPU, writes it as a checkpoint, lets gpu_logits read that, and
+compares logits: a prompt from position 0, and the last tokens of sequences that end at high positions.
 """
 
+import json
 import pathlib
 import subprocess
 import sys
 import tempfile
+import time
 
 import numpy
 import torch
+from safetensors.torch import save_file
 from transformers import DeepseekV2Config, DeepseekV2ForCausalLM
 from transformers.cache_utils import DynamicCache
 
+LAYERS = 3
 MAX_MEDIAN = 0.02
 # Tokens of the sequence, and how many of its last ones are compared.
-CASES = ((300, 300), (5000, 40), (131072, 24))
+CASES = ((300, 300), (5000, 24), (131072, 24))
 
 
 def lite_config(layers):
@@ -37,32 +41,53 @@ def lite_config(layers):
 
 def make_model(folder):
     torch.manual_seed(5)
-    model = DeepseekV2ForCausalLM(lite_config(4)).to(torch.bfloat16)
-    for name, weight in model.named_parameters():
-        if weight.dim() >= 2:
-            torch.nn.init.normal_(weight, std=weight.shape[-1] ** -0.5)
-    model.save_pretrained(folder, max_shard_size="2GB")
+    with torch.device("cuda"):
+        model = DeepseekV2ForCausalLM(lite_config(LAYERS))
+        for weight in model.parameters():
+            if weight.dim() >= 2:
+                torch.nn.init.normal_(weight, std=weight.shape[-1] ** -0.5)
+            # Parameters alone: the rotary frequencies are a buffer and stay in float32.
+            weight.data = weight.data.to(torch.bfloat16).float()
+    model = model.cuda()
+    save_file(checkpoint_tensors(model), pathlib.Path(folder) / "model.safetensors")
     write_config(folder)
-    return model.float().cuda().eval()
+    return model.eval()
+
+
+def checkpoint_tensors(model):
+    """The tensors under the names of published checkpoints; newer libraries keep a layer's experts
+    in one tensor of [experts, gate and up, hidden] and one of [experts, hidden, width]."""
+    tensors = {}
+    for name, tensor in model.state_dict().items():
+        tensor = tensor.to(torch.bfloat16)
+        stem, _, kind = name.rpartition(".")
+        if kind not in ("gate_up_proj", "down_proj"):
+            tensors[name] = tensor.contiguous()
+            continue
+        assert tensor.shape[1:] == ((2816, 2048) if kind == "gate_up_proj" else (2048, 1408)), name
+        for expert, matrix in enumerate(tensor):
+            parts = {"down_proj": matrix}
+            if kind == "gate_up_proj":
+                parts = dict(zip(("gate_proj", "up_proj"), matrix.chunk(2)))
+            for part, values in parts.items():
+                tensors[f"{stem}.{expert}.{part}.weight"] = values.clone()
+    return tensors
 
 
 def write_config(folder):
-    """The keys as published checkpoints have them; newer libraries rename some on saving."""
-    import json
-    path = pathlib.Path(folder) / "config.json"
-    config = json.loads(path.read_text())
-    config["rope_theta"] = 10000
-    config["rope_scaling"] = {"type": "yarn", "factor": 40,
-                              "original_max_position_embeddings": 4096, "beta_fast": 32,
-                              "beta_slow": 1, "mscale": 0.707, "mscale_all_dim": 0.707}
-    config.pop("rope_parameters", None)
-    config.pop("mlp_layer_types", None)
-    for key, value in {"moe_layer_freq": 1, "scoring_func": "softmax", "hidden_act": "silu",
-                       "architectures": ["DeepseekV2ForCausalLM"], "torch_dtype": "bfloat16",
-                       "n_routed_experts": 64, "first_k_dense_replace": 1,
-                       "n_group": 1, "topk_group": 1}.items():
-        config[key] = value
-    path.write_text(json.dumps(config, indent=1))
+    """config.json as the published checkpoint has it."""
+    config = {key: value for key, value in lite_config(LAYERS).to_dict().items()
+              if isinstance(value, (int, float, bool, str)) or key == "q_lora_rank"}
+    config.update({
+        "architectures": ["DeepseekV2ForCausalLM"], "model_type": "deepseek_v2",
+        "q_lora_rank": None, "rope_theta": 10000, "moe_layer_freq": 1, "scoring_func": "softmax",
+        "hidden_act": "silu", "torch_dtype": "bfloat16", "n_routed_experts": 64,
+        "n_shared_experts": 2, "first_k_dense_replace": 1, "n_group": 1, "topk_group": 1,
+        "topk_method": "greedy", "norm_topk_prob": False,
+        "rope_scaling": {"type": "yarn", "factor": 40, "original_max_position_embeddings": 4096,
+                         "beta_fast": 32, "beta_slow": 1, "mscale": 0.707,
+                         "mscale_all_dim": 0.707}})
+    (pathlib.Path(folder) / "config.json").write_text(json.dumps(config, indent=1))
 
 
 def our_logits(program, folder, tokens, last, vocabulary):
@@ -106,11 +131,13 @@ def main():
         model.config._attn_implementation = "eager"
         vocabulary = model.config.vocab_size
         for count, last in CASES:
+            began = time.monotonic()
             generator = torch.Generator().manual_seed(count)
             tokens = torch.randint(0, 100000, (count,), generator=generator).tolist()
             good &= report(f"{last} tokens up to {count}",
                            our_logits(program, folder, tokens, last, vocabulary),
                            expected_logits(model, tokens, last))
+            print(f"{time.monotonic() - began:.0f} s", flush=True)
             torch.cuda.empty_cache()
     return 0 if good else 1
 

@@ -224,7 +224,6 @@ Result<void> StepRunner::launch(Metadata& metadata, Output output) {
   if (auto ok = reserve_outputs(outputs, output == Output::logits); !ok) return ok;
   if (auto ok = upload(metadata); !ok) return ok;
   params_.shared = *shared;
-  params_.divide.slots = gpu::Divisor(shared->slots);
   params_.batch.tokens = tokens;
   params_.batch.runs = static_cast<int>(metadata.runs.size());
   params_.batch.items = static_cast<int>(metadata.items.size());

@@ -6,10 +6,8 @@
 namespace caretd::kernels::cuda {
 namespace {
 
-constexpr int kHeaderBytes = 2048;  // step::SharedHeader
-constexpr int kMinSlots = 3;
-constexpr int kMaxSlots = 24;  // step::kMaxSlots
-constexpr int kMaxSplits = 256;
+constexpr int kMinSlots = kTileStages;  // an attention tile is in the ring as a whole
+constexpr int kMaxSlots = 24;           // step::kMaxSlots
 
 int round_up(int value, int unit) {
   return (value + unit - 1) / unit * unit;
@@ -25,19 +23,28 @@ int routing_bytes(const StepDims& dims, int tokens) {
 }
 
 int attention_bytes(const StepDims& dims) {
-  const int pitch = (dims.kv_width() * 2 + 16) | 16;
-  return (kAttentionRows + 2 * kAttentionTile) * pitch +
-         4 * kAttentionRows * (kAttentionTile + 1) * 4 + kAttentionRows * (kAttentionTile + 8) * 2 +
-         kAttentionRows * 12;
+  return kAttentionRows * kv_pitch(dims) +
+         2 * kAttentionRows * (kAttentionTile + 1) * 4 + kAttentionRows * (kAttentionTile + 8) * 2 +
+         kAttentionRows * 4;
 }
 
+/// The combined rows of the step's tokens, and behind them the weights of the splits.
+int combine_bytes(int tokens, int pitch) {
+  return tokens * pitch + kMaxSplits * 4;
+}
+
+/// Keys of the logits a block computes; merging the blocks' keys reaches into the ring, which is
+/// empty by then.
 int candidate_bytes(const StepDims& dims, int blocks) {
   const int tiles = (dims.vocab + kTileRows - 1) / kTileRows;
   const int rows = (tiles + blocks - 1) / blocks * kTileRows;
   int size = kCandidateCount;
   while (size < rows) size *= 2;
-  const int merged = (blocks + 1) / 2 * kCandidateCount;
-  return std::max(size, merged) * 8;
+  return size * 8;
+}
+
+int merge_bytes(int blocks) {
+  return (blocks + 1) / 2 * kCandidateCount * 8;
 }
 
 Result<void> multiple_of(int value, int unit, const char* name) {
@@ -80,21 +87,23 @@ Result<void> check_dims(const StepDims& dims) {
 }
 
 Result<StepShared> plan_shared(const StepDims& dims, int tokens, const DeviceLimits& limits) {
-  const int tiles = column_tiles(tokens);
   StepShared shared;
-  shared.routing = kHeaderBytes;
-  shared.scratch = round_up(shared.routing + routing_bytes(dims, tiles * 8), 128);
-  shared.activations = shared.scratch + tiles * 8192;
+  shared.routing = kStepHeaderBytes;
+  shared.scratch = round_up(shared.routing + routing_bytes(dims, column_tiles(tokens) * 8), 128);
+  shared.activations = shared.scratch + (tokens <= 8 ? 2 : 1) * kTileSumBytes;
   // A pitch of 64 modulo 128 bytes keeps the rows of neighbouring tokens in different banks.
   const int widest = std::max({dims.hidden, dims.q_rank, dims.kv_rank});
   shared.activation_pitch = round_up(widest * 2, 128) + 64;
-  const int activations = std::max({tiles * 8 * shared.activation_pitch, attention_bytes(dims),
-                                    candidate_bytes(dims, limits.multiprocessors)});
-  shared.ring = round_up(shared.activations + activations, 128);
-  shared.slot_bytes = round_up(kMaxChunkBytes, 128);
+  shared.activation_bytes =
+      round_up(std::max({combine_bytes(tokens, shared.activation_pitch), attention_bytes(dims),
+                         candidate_bytes(dims, limits.multiprocessors)}),
+               128);
+  shared.ring = shared.activations + shared.activation_bytes;
+  shared.slot_bytes = round_up(std::max(kMaxChunkBytes, kStageRows * kv_pitch(dims)), 128);
   shared.slots = std::min((limits.shared_bytes - shared.ring) / shared.slot_bytes, kMaxSlots);
   shared.total = shared.ring + shared.slots * shared.slot_bytes;
-  if (shared.slots < kMinSlots) {
+  if (shared.slots < kMinSlots ||
+      shared.activations + merge_bytes(limits.multiprocessors) > shared.total) {
     return fail(ErrorKind::unsupported,
                 "this GPU has too little shared memory for a model of this width; use the CPU "
                 "runner");
@@ -133,9 +142,8 @@ AttentionPlan plan_attention(std::span<const AttentionRun> runs, int heads, int 
   for (const AttentionRun& run : runs) {
     work += static_cast<std::int64_t>(groups_of(run)) * tiles_of(run);
   }
-  // Two tiles an item or more: a third of the time of one tile goes into starting and merging.
   const int tiles_per_item =
-      std::max<int>(2, static_cast<int>((work + multiprocessors - 1) / multiprocessors));
+      std::max<int>(1, static_cast<int>((work + multiprocessors - 1) / multiprocessors));
 
   AttentionPlan plan;
   int merged = 0;

@@ -82,7 +82,7 @@ __device__ __forceinline__ void copy_async_wait() {
   asm volatile("cp.async.wait_group %0;" ::"n"(kPending) : "memory");
 }
 
-/// How many arrivals bulk_load signals to the barrier of a stage.
+/// How many arrivals a bulk load signals to the barrier of a stage.
 inline constexpr unsigned kBulkLoadArrivals = CARETD_BULK_COPY ? 1 : 32;
 
 /// Loads `bytes` (a multiple of 16) that will be read once; called by one whole warp. The barrier's
@@ -105,6 +105,43 @@ __device__ __forceinline__ void bulk_load(std::uint32_t to, const std::byte* fro
 #else
   for (unsigned at = lane * 16; at < bytes; at += 32 * 16) copy_async_16(to + at, from + at);
   asm volatile("cp.async.mbarrier.arrive.noinc.shared.b64 [%0];" ::"r"(barrier) : "memory");
+#endif
+}
+
+/// Loads `rows` (at most 32) rows of `bytes` that lie one behind the other to rows `pitch` apart;
+/// called by one whole warp.
+__device__ __forceinline__ void bulk_load_rows(std::uint32_t to, int pitch, const std::byte* from,
+                                               int rows, unsigned bytes, std::uint32_t barrier,
+                                               int lane) {
+#if CARETD_BULK_COPY
+  if (lane == 0) {
+    asm volatile("mbarrier.arrive.expect_tx.shared.b64 _, [%0], %1;" ::"r"(barrier),
+                 "r"(bytes * rows)
+                 : "memory");
+  }
+  __syncwarp();
+  if (lane < rows) {
+    asm volatile(
+        "cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];" ::
+            "r"(to + lane * pitch),
+        "l"(from + lane * bytes), "r"(bytes), "r"(barrier)
+        : "memory");
+  }
+  __syncwarp();
+#else
+  for (int row = 0; row < rows; ++row) {
+    for (unsigned at = lane * 16; at < bytes; at += 32 * 16) {
+      copy_async_16(to + row * pitch + at, from + row * bytes + at);
+    }
+  }
+  asm volatile("cp.async.mbarrier.arrive.noinc.shared.b64 [%0];" ::"r"(barrier) : "memory");
+#endif
+}
+
+/// Orders ordinary accesses of this thread and bulk copies that it starts or releases.
+__device__ __forceinline__ void fence_bulk_copies() {
+#if CARETD_BULK_COPY
+  asm volatile("fence.proxy.async;" ::: "memory");
 #endif
 }
 
@@ -149,6 +186,12 @@ __device__ __forceinline__ unsigned load_acquire(const unsigned* counter) {
 __device__ __forceinline__ void wait_for(const unsigned* counter, unsigned target) {
   while (static_cast<int>(load_acquire(counter) - target) < 0) {
   }
+}
+
+__device__ __forceinline__ float load_shared_float(std::uint32_t address) {
+  float value = 0.0F;
+  asm volatile("ld.shared.f32 %0, [%1];" : "=f"(value) : "r"(address) : "memory");
+  return value;
 }
 
 // --- matrix fragments ------------------------------------------------------------------------

@@ -21,11 +21,24 @@ inline constexpr int kStepMaxTokens = 32;  ///< tokens of one step
 inline constexpr int kStepMaxLayers = 128;
 inline constexpr int kMaxExperts = 256;
 inline constexpr int kMaxTopK = 8;
-inline constexpr int kAttentionTile = 32;  ///< KV rows the attention loads at a time
-inline constexpr int kAttentionRows = 16;  ///< (token, head) rows of one attention item
+inline constexpr int kAttentionTile = kPageRows;  ///< KV rows the attention works on at a time
+inline constexpr int kAttentionRows = 16;         ///< (token, head) rows of one attention item
+inline constexpr int kStageRows = 16;             ///< KV rows of one ring stage
+inline constexpr int kTileStages = kAttentionTile / kStageRows;
+inline constexpr int kMaxSplits = 256;     ///< pieces of a run's KV rows
 inline constexpr int kCandidateCount = 64;
 inline constexpr int kRouterParts = 4;  ///< blocks that share the columns of a router row
 inline constexpr int kProfileMarks = 2048;
+inline constexpr unsigned kStepWindow = 4;
+
+/// Eight warps leave each thread 168 registers; with sixteen the compiler spills.
+inline constexpr int kStepConsumerWarps = 8;
+inline constexpr int kStepConsumers = kStepConsumerWarps * 32;
+inline constexpr int kStepThreads = kStepConsumers + 64;  ///< + producer warp + router warp
+/// Partial sums of up to eight tokens of a tile, of every consumer warp; there are two such areas.
+inline constexpr int kTileSumPitch = 20;  ///< floats from one token's 16 rows to the next
+inline constexpr int kTileSumBytes = kStepConsumerWarps * 8 * kTileSumPitch * 4;
+inline constexpr int kStepHeaderBytes = 4096;  ///< of a block's shared memory
 
 /// Sizes of the model, or of this device's share of it.
 struct StepDims {
@@ -80,6 +93,12 @@ struct StepDims {
     return dense_width > moe ? dense_width : moe;
   }
 };
+
+/// Bytes from one KV or query row in shared memory to the next: an odd multiple of 16, so that
+/// ldmatrix meets no bank twice.
+CARETD_HOST_DEVICE constexpr int kv_pitch(const StepDims& dims) {
+  return (dims.kv_width() * 2 + 16) | 16;
+}
 
 /// DeepSeek-Coder-V2-Lite on one device: the step kernel has an instantiation with these sizes as
 /// constants. Layers and real vocabulary are left open.
@@ -207,6 +226,7 @@ struct StepShared {
   int routing = 0;
   int scratch = 0;
   int activations = 0;
+  int activation_bytes = 0;
   int activation_pitch = 0;  ///< bytes from one token's activation row to the next
   int ring = 0;
   int slots = 0;
@@ -235,7 +255,6 @@ struct Divisor {
 };
 
 struct StepDivisors {
-  Divisor slots;
   Divisor blocks;
   Divisor heads;
   Divisor value_tiles;    ///< tiles of one head's value matrix
@@ -262,7 +281,7 @@ struct StepParams {
   int embed = 1;       ///< start from token ids; otherwise x is given
   int want_candidates = 0;
   unsigned forced_routing = 0;  ///< not 0: seed of uniformly random expert choices
-  unsigned window = 3;          ///< ring stages a block has on their way at most
+  unsigned window = kStepWindow;  ///< ring stages a block has on their way at most
   unsigned prefetch_bytes = 0;  ///< of weights a block asks into L2 ahead of its ring
 };
 
@@ -272,11 +291,5 @@ struct StepParams {
 /// Launches one step on `blocks` blocks, all of which must be resident together.
 [[nodiscard]] cudaError_t launch_step(Format format, const StepParams& params, int blocks,
                                       cudaStream_t stream);
-
-inline constexpr int kStepTeams = 4;
-inline constexpr int kStepTeamWarps = 4;
-inline constexpr int kStepConsumerWarps = kStepTeams * kStepTeamWarps;
-inline constexpr int kStepConsumers = kStepConsumerWarps * 32;
-inline constexpr int kStepThreads = kStepConsumers + 64;  ///< + producer warp + router warp
 
 }  // namespace caretd::kernels::cuda

@@ -40,6 +40,7 @@ __device__ __forceinline__ void rotate_query(const Block& block, int token, int 
 
 /// Norms and rotates one token's latent and key, and writes the row of its page; one warp.
 __device__ __forceinline__ void write_kv_row(const Block& block, int layer, int token) {
+  constexpr int kMaxPieces = 512 / 128;  // of 128 columns; check_dims() allows a rank up to 512
   const StepParams& p = block.p;
   const StepDims& dims = sizes(p);
   const StepToken& t = block.header->token[token];
@@ -47,29 +48,44 @@ __device__ __forceinline__ void write_kv_row(const Block& block, int layer, int 
   const float* norm = p.weights.kv_norm + static_cast<std::int64_t>(layer) * dims.kv_rank;
   const int page = p.batch.pages[block.header->run[t.run].first_page + t.position / kPageRows];
   __nv_bfloat16* out = page_row(p, page, layer, t.position % kPageRows);
-  float sum = 0.0F;
-#pragma unroll 1
-  for (int c = block.lane; c < dims.kv_rank; c += 32) sum += kv[c] * kv[c];
-  const float scale = rsqrtf(warp_sum(sum) / dims.kv_rank + p.dims.norm_epsilon);
-#pragma unroll 1
-  for (int c = block.lane * 2; c < dims.kv_rank; c += 64) {
-    *reinterpret_cast<std::uint32_t*>(out + c) =
-        pack_bf16(kv[c] * scale * norm[c], kv[c + 1] * scale * norm[c + 1]);
-  }
   const float2* turns = p.weights.rotary + static_cast<std::int64_t>(t.position) * (dims.rope / 2);
+  float4 v[kMaxPieces];
+  float4 w[kMaxPieces];
+  float sum = 0.0F;
+#pragma unroll
+  for (int i = 0; i < kMaxPieces; ++i) {
+    v[i] = w[i] = make_float4(0, 0, 0, 0);
+    const int c = i * 128 + block.lane * 4;
+    if (c >= dims.kv_rank) continue;
+    v[i] = *reinterpret_cast<const float4*>(kv + c);
+    w[i] = __ldg(reinterpret_cast<const float4*>(norm + c));
+  }
 #pragma unroll 1
   for (int i = block.lane; i < dims.rope / 2; i += 32) {
-    const float* pair = kv + dims.kv_rank + 2 * i;
-    rotate_pair(pair[0], pair[1], turns[i], out + dims.kv_rank + 2 * i);
+    const float2 pair = *reinterpret_cast<const float2*>(kv + dims.kv_rank + 2 * i);
+    rotate_pair(pair.x, pair.y, __ldg(turns + i), out + dims.kv_rank + 2 * i);
   }
+#pragma unroll
+  for (int i = 0; i < kMaxPieces; ++i) {
+    sum += v[i].x * v[i].x + v[i].y * v[i].y + v[i].z * v[i].z + v[i].w * v[i].w;
+  }
+  const float scale = rsqrtf(warp_sum(sum) / dims.kv_rank + p.dims.norm_epsilon);
+#pragma unroll
+  for (int i = 0; i < kMaxPieces; ++i) {
+    const int c = i * 128 + block.lane * 4;
+    if (c >= dims.kv_rank) continue;
+    *reinterpret_cast<uint2*>(out + c) =
+        make_uint2(pack_bf16(v[i].x * scale * w[i].x, v[i].y * scale * w[i].y),
+                   pack_bf16(v[i].z * scale * w[i].z, v[i].w * scale * w[i].w));
+  }
+  fence_bulk_copies();  // other blocks' producers copy the row
 }
 
-/// Warps of the whole grid, starting with the last warp of every block, take the small per-token
-/// work; the first warps are those with weight tiles to multiply.
+/// The small per-token work goes to the last blocks, which have the fewest tiles to multiply.
 __device__ __forceinline__ void rotate_and_write(const Block& block, int layer) {
   const int queries = block.tokens() * sizes(block.p).heads;
   const int warps = block.blocks * kStepConsumerWarps;
-  const int mine = (kStepConsumerWarps - 1 - block.warp) * block.blocks + block.index;
+  const int mine = (block.blocks - 1 - block.index) * kStepConsumerWarps + block.warp;
 #pragma unroll 1
   for (int i = mine; i < queries + block.tokens(); i += warps) {
     if (i < block.tokens()) {
@@ -82,8 +98,12 @@ __device__ __forceinline__ void rotate_and_write(const Block& block, int layer) 
   }
 }
 
-/// A stage of the absorb operation: 64 latent rows of one head, packed as four tiles.
-inline constexpr int kAbsorbRows = 64;
+/// A stage of the absorb operation: 64 latent rows of one head, packed as four tiles. A tile is
+/// shared by every fourth warp, which divide its columns.
+inline constexpr int kAbsorbTiles = 4;
+inline constexpr int kAbsorbRows = kAbsorbTiles * kTileRows;
+inline constexpr int kAbsorbParts = kStepConsumerWarps / kAbsorbTiles;
+inline constexpr int kAbsorbGroups = 128 / 32 / kAbsorbParts;  // check_dims(): nope up to 128
 
 template <int NT>
 __device__ __forceinline__ void absorb_queries(Block& block) {
@@ -91,61 +111,77 @@ __device__ __forceinline__ void absorb_queries(Block& block) {
   const int stages_per_head = dims.kv_rank / kAbsorbRows;
   const Share share(block, dims.heads * stages_per_head);
   const unsigned tile_bytes = PackedShape{Format::bf16, kAbsorbRows, dims.nope}.tile_bytes();
+  const int first = block.warp / kAbsorbTiles * kAbsorbGroups;
 #pragma unroll 1
-  for (int i = block.team(); i < share.count; i += kStepTeams) {
+  for (int i = 0; i < share.count; ++i) {
     const int head = block.p.divide.absorb_stages.quotient(share.tile(i));
-    const unsigned stage = block.stage + i;
     const Operand<NT> operand =
         operand_rows<NT>(block, block.p.buffers.q + head * dims.head_dim(), dims.q_width());
+    uint4 b[kAbsorbGroups][NT];
     float acc[NT][4];
     clear<NT>(acc);
-    multiply_chunk<Format::bf16, NT>(
-        block, slot_address(block, stage) + block.team_warp() * tile_bytes, dims.nope,
-        dims.nope % 128 == 0, 0, operand, 0, [&] { wait_full(block, stage); }, acc);
-    release(block, stage);
-    const int tile = (share.tile(i) - head * stages_per_head) * kStepTeamWarps + block.team_warp();
 #pragma unroll
-    for (int nt = 0; nt < NT; ++nt) {
-      for_results(block, tile, nt, acc[nt], [&](int row, int token, float value) {
-        block.p.buffers
-            .query[static_cast<std::int64_t>(token * dims.heads + head) * dims.kv_width() + row] =
-            __float2bfloat16(value);
-      });
+    for (int g = 0; g < kAbsorbGroups; ++g) {
+      if ((first + g) * 32 >= dims.nope) break;
+#pragma unroll
+      for (int nt = 0; nt < NT; ++nt) b[g][nt] = operand.load(nt, (first + g) * 32);
     }
+    const std::uint32_t tile =
+        await_stage(block, block.next) + block.warp % kAbsorbTiles * tile_bytes;
+    const std::uint32_t a = fragment_address<Format::bf16>(block, tile, dims.nope);
+#pragma unroll
+    for (int g = 0; g < kAbsorbGroups; ++g) {
+      if ((first + g) * 32 >= dims.nope) break;
+      multiply_group<Format::bf16, NT>(a + (first + g) * 512, b[g], acc);
+    }
+    release(block);
+    const int first_row = (share.tile(i) - head * stages_per_head) * kAbsorbRows;
+    finish_tile<NT>(block, acc, [&](const TileSums& sums, int first_token, int tokens) {
+      for_results(block, kAbsorbRows, tokens, [&](int row, int t) {
+        const std::int64_t query = static_cast<std::int64_t>(first_token + t) * dims.heads + head;
+        block.p.buffers.query[query * dims.kv_width() + first_row + row] = __float2bfloat16(
+            sums.sum(row % kTileRows, t, row / kTileRows, kAbsorbTiles));
+      });
+    });
   }
-  block.stage += share.count;
 }
 
-/// Shared memory of the attention of one item; row pitches are odd multiples of 16 bytes, so that
-/// ldmatrix meets no bank twice.
+/// Shared memory of the attention of one item besides the KV rows, which are in the ring.
 struct AttentionShared {
   int pitch;               ///< bytes of a query or KV row
   std::uint32_t query;     ///< [16] rows
-  std::uint32_t kv[2];     ///< [32] rows each
-  float* scores;           ///< [4 quarters of the width][16][33]
-  __nv_bfloat16* weights;  ///< [16][40]
+  float* scores;           ///< [2 halves of the width][16][65]
+  __nv_bfloat16* weights;  ///< [16][72]
   float* factor;           ///< [16]: rescaling of what was accumulated before
-  float2* stats;           ///< [16]: running maximum and sum
 
   static constexpr int kScorePitch = kAttentionTile + 1;
   static constexpr int kWeightPitch = kAttentionTile + 8;
 
   __device__ explicit AttentionShared(const Block& block) {
-    pitch = (sizes(block.p).kv_width() * 2 + 16) | 16;
+    pitch = kv_pitch(sizes(block.p));
     std::byte* at = block.activations();
     query = shared_address(at);
     at += kAttentionRows * pitch;
-    kv[0] = shared_address(at);
-    at += kAttentionTile * pitch;
-    kv[1] = shared_address(at);
-    at += kAttentionTile * pitch;
     scores = reinterpret_cast<float*>(at);
-    at += 4 * kAttentionRows * kScorePitch * 4;
+    at += 2 * kAttentionRows * kScorePitch * 4;
     weights = reinterpret_cast<__nv_bfloat16*>(at);
     at += kAttentionRows * kWeightPitch * 2;
     factor = reinterpret_cast<float*>(at);
-    at += kAttentionRows * 4;
-    stats = reinterpret_cast<float2*>(at);
+  }
+};
+
+/// The KV rows of an attention tile, in as many ring stages.
+struct KvTile {
+  std::uint32_t stage[kTileStages];
+
+  /// Waits for the stages and gives their addresses.
+  __device__ explicit KvTile(const Block& block) {
+    RingPlace place = block.next;
+#pragma unroll
+    for (std::uint32_t& address : stage) {
+      address = await_stage(block, place);
+      place.advance(block.p.shared.slots);
+    }
   }
 };
 
@@ -157,171 +193,189 @@ __device__ __forceinline__ int visible_until(const Block& block, const StepRun& 
 __device__ __forceinline__ void load_queries(const Block& block, const AttentionShared& shared,
                                              const StepRun& run, int first_row) {
   const StepDims& dims = sizes(block.p);
-  const int row = first_row + block.warp;  // a warp a row
-  const bool valid = row < run.tokens * dims.heads;
-  const __nv_bfloat16* from =
-      block.p.buffers.query +
-      static_cast<std::int64_t>(run.first_token * dims.heads + (valid ? row : 0)) * dims.kv_width();
-  const std::uint32_t to = shared.query + block.warp * shared.pitch;
-#pragma unroll 1
-  for (int piece = block.lane; piece < dims.kv_width() / 8; piece += 32) {
-    copy_async_16(to + piece * 16, from + piece * 8, valid);
-  }
-}
-
-/// The page that holds position `begin` of an item; the block's first item has its pages at hand.
-__device__ __forceinline__ int item_page(const Block& block, const AttentionItem& item, bool first,
-                                         int begin) {
-  const int page = begin / kPageRows;
-  const int cached = page - item.begin / kPageRows;
-  if (first && cached < kCachedPages) return block.header->item_pages[cached];
-  return block.p.batch.pages[block.header->run[item.run].first_page + page];
-}
-
-__device__ __forceinline__ void load_kv_tile(const Block& block, const AttentionShared& shared,
-                                             int page, int layer, int begin, int buffer) {
-  const int width = sizes(block.p).kv_width();
-  const __nv_bfloat16* from = page_row(block.p, page, layer, begin % kPageRows);
+  const int pieces = dims.kv_width() / 8;
 #pragma unroll
-  for (int row = block.warp; row < kAttentionTile; row += kStepConsumerWarps) {
-#pragma unroll 1
-    for (int piece = block.lane; piece < width / 8; piece += 32) {
-      copy_async_16(shared.kv[buffer] + row * shared.pitch + piece * 16,
-                    from + row * width + piece * 8);
+  for (int row = block.warp; row < kAttentionRows; row += kStepConsumerWarps) {
+    const bool valid = first_row + row < run.tokens * dims.heads;
+    const __nv_bfloat16* from =
+        block.p.buffers.query +
+        (static_cast<std::int64_t>(run.first_token) * dims.heads + (valid ? first_row + row : 0)) *
+            dims.kv_width();
+    for (int piece = block.lane; piece < pieces; piece += 32) {
+      copy_async_16(shared.query + row * shared.pitch + piece * 16, from + piece * 8, valid);
     }
   }
+  copy_async_commit();
 }
 
-/// scores[quarter][16][32]: warp w takes 8 KV rows and a quarter of the width.
+inline constexpr int kScoreParts = kStepConsumerWarps / 8;  ///< warps that share eight KV rows
+
+/// scores[part][16][64]: a warp takes 8 KV rows and a part of the width.
 __device__ __forceinline__ void score_tile(const Block& block, const AttentionShared& shared,
-                                           int buffer) {
-  const int column = block.warp % 4 * 8;
-  const int quarter = block.warp / 4;
-  const int steps = sizes(block.p).kv_width() / 16;
-  const int per_quarter = (steps + 3) / 4;
+                                           const KvTile& tile) {
   const int lane = block.lane;
+  const int part = block.warp / 8;
+  const int steps = sizes(block.p).kv_width() / 16;
+  const int per_part = (steps + kScoreParts - 1) / kScoreParts;
+  const int end = min(steps, (part + 1) * per_part);
+  const int column = block.warp % 8 * 8;
   const std::uint32_t a = shared.query + lane % 16 * shared.pitch + lane / 16 * 16;
+  std::uint32_t stage = tile.stage[0];
+#pragma unroll
+  for (int i = 1; i < kTileStages; ++i) {
+    if (column / kStageRows == i) stage = tile.stage[i];
+  }
   const std::uint32_t b =
-      shared.kv[buffer] + (column + lane % 8) * shared.pitch + (lane / 8 & 1) * 16;
-  float c[4] = {};
+      stage + (column % kStageRows + lane % 8) * shared.pitch + (lane / 8 & 1) * 16;
+  constexpr int kChains = 4;
+  float c[kChains][4] = {};
 #pragma unroll 3
-  for (int step = quarter * per_quarter; step < min(steps, (quarter + 1) * per_quarter); ++step) {
-    const uint2 keys = load_matrix_x2(b + step * 32);
-    multiply_accumulate(c, load_matrix_x4(a + step * 32), keys.x, keys.y);
+  for (int step = part * per_part; step < end; step += kChains) {
+#pragma unroll
+    for (int i = 0; i < kChains; ++i) {
+      if (step + i >= end) break;
+      const uint2 keys = load_matrix_x2(b + (step + i) * 32);
+      multiply_accumulate(c[i], load_matrix_x4(a + (step + i) * 32), keys.x, keys.y);
+    }
   }
   float* out = shared.scores +
-               (quarter * kAttentionRows + lane / 4) * AttentionShared::kScorePitch + column +
+               (part * kAttentionRows + lane / 4) * AttentionShared::kScorePitch + column +
                lane % 4 * 2;
-  out[0] = c[0];
-  out[1] = c[1];
-  out[8 * AttentionShared::kScorePitch] = c[2];
-  out[8 * AttentionShared::kScorePitch + 1] = c[3];
+  out[0] = c[0][0] + c[1][0] + c[2][0] + c[3][0];
+  out[1] = c[0][1] + c[1][1] + c[2][1] + c[3][1];
+  out[8 * AttentionShared::kScorePitch] = c[0][2] + c[1][2] + c[2][2] + c[3][2];
+  out[8 * AttentionShared::kScorePitch + 1] = c[0][3] + c[1][3] + c[2][3] + c[3][3];
 }
 
-/// Online softmax of one tile: warp w takes row w, a lane one KV row. `visible` is the number of
-/// leading rows of the tile that the query row may see.
+inline constexpr int kRowsPerWarp = kAttentionRows / kStepConsumerWarps;
+
+/// Online softmax of one tile: warp w takes rows w, w + warps, ..., a lane two KV rows. `visible` is
+/// the number of leading rows of the tile that a query row may see.
 __device__ __forceinline__ void weigh_tile(const Block& block, const AttentionShared& shared,
-                                           int visible, float2& running) {
-  const int at = block.warp * AttentionShared::kScorePitch + block.lane;
-  constexpr int kQuarter = kAttentionRows * AttentionShared::kScorePitch;
-  float score = shared.scores[at] + shared.scores[at + kQuarter] +
-                shared.scores[at + 2 * kQuarter] + shared.scores[at + 3 * kQuarter];
-  score = block.lane < visible ? score * block.p.dims.softmax_scale_log2 : -INFINITY;
-  const float maximum = fmaxf(running.x, warp_max(score));
-  const float weight = maximum == -INFINITY ? 0.0F : exp2f(score - maximum);
-  const float factor = running.x == -INFINITY ? 0.0F : exp2f(running.x - maximum);
-  running = make_float2(maximum, running.y * factor + warp_sum(weight));
-  shared.weights[block.warp * AttentionShared::kWeightPitch + block.lane] =
-      __float2bfloat16(weight);
-  if (block.lane == 0) shared.factor[block.warp] = factor;
+                                           const int (&visible)[kRowsPerWarp], int begin,
+                                           float2 (&running)[kRowsPerWarp]) {
+#pragma unroll
+  for (int r = 0; r < kRowsPerWarp; ++r) {
+    const int row = block.warp + r * kStepConsumerWarps;
+    const float* at = shared.scores + row * AttentionShared::kScorePitch + block.lane;
+    float score[2];
+#pragma unroll
+    for (int i = 0; i < 2; ++i) {
+      score[i] = at[i * 32];
+      if constexpr (kScoreParts == 2) {
+        score[i] += at[kAttentionRows * AttentionShared::kScorePitch + i * 32];
+      }
+      const bool seen = begin + block.lane + i * 32 < visible[r];
+      score[i] = seen ? score[i] * block.p.dims.softmax_scale_log2 : -INFINITY;
+    }
+    const float maximum = fmaxf(running[r].x, warp_max(fmaxf(score[0], score[1])));
+    const bool none = maximum == -INFINITY;
+    const float first = none ? 0.0F : exp2f(score[0] - maximum);
+    const float second = none ? 0.0F : exp2f(score[1] - maximum);
+    const float factor = running[r].x == -INFINITY ? 0.0F : exp2f(running[r].x - maximum);
+    running[r] = make_float2(maximum, running[r].y * factor + warp_sum(first + second));
+    __nv_bfloat16* weights =
+        shared.weights + row * AttentionShared::kWeightPitch + block.lane;
+    weights[0] = __float2bfloat16(first);
+    weights[32] = __float2bfloat16(second);
+    if (block.lane == 0) shared.factor[row] = factor;
+  }
 }
 
-/// The latent columns of a warp: 8 for every 128 of the rank.
-inline constexpr int kMaxColumnTiles = 4;
+/// The latent columns of a warp, eight to a tile, at most: the rank is 512 or less.
+inline constexpr int kMaxColumnTiles = 512 / 8 / kStepConsumerWarps;
 
-/// out += weights [16 x 32] * latent [32 x this warp's columns].
+/// out += weights [16 x 64] * latent [64 x this warp's columns].
 __device__ __forceinline__ void accumulate_tile(const Block& block, const AttentionShared& shared,
-                                                int buffer, float (&out)[kMaxColumnTiles][4]) {
+                                                const KvTile& kv,
+                                                float (&out)[kMaxColumnTiles][4]) {
   const int lane = block.lane;
-  const int tiles = sizes(block.p).kv_rank / 128;
+  const int tiles = sizes(block.p).kv_rank / 8 / kStepConsumerWarps;
   const float low = shared.factor[lane / 4];
   const float high = shared.factor[lane / 4 + 8];
   const std::uint32_t a = shared_address(shared.weights) +
                           lane % 16 * (AttentionShared::kWeightPitch * 2) + lane / 16 * 16;
-  const uint4 first = load_matrix_x4(a);
-  const uint4 second = load_matrix_x4(a + 32);
+  uint4 weights[kTileStages];
+#pragma unroll
+  for (int i = 0; i < kTileStages; ++i) weights[i] = load_matrix_x4(a + i * 32);
+  // Lanes 0-15 address the rows of one stage, lanes 16-31 those of the next.
+  const unsigned row = lane % kStageRows * shared.pitch;
+  const std::uint32_t first = (lane < 16 ? kv.stage[0] : kv.stage[1]) + row;
+  const std::uint32_t second = (lane < 16 ? kv.stage[2] : kv.stage[3]) + row;
 #pragma unroll
   for (int tile = 0; tile < kMaxColumnTiles; ++tile) {
-    if (tile < tiles) {
-      const int column = (block.warp * tiles + tile) * 8;
-      const uint4 latent =
-          load_matrix_x4_transposed(shared.kv[buffer] + lane * shared.pitch + column * 2);
-      out[tile][0] *= low;
-      out[tile][1] *= low;
-      out[tile][2] *= high;
-      out[tile][3] *= high;
-      multiply_accumulate(out[tile], first, latent.x, latent.y);
-      multiply_accumulate(out[tile], second, latent.z, latent.w);
-    }
+    if (tile >= tiles) break;
+    const int column = (block.warp * tiles + tile) * 8;
+    const uint4 early = load_matrix_x4_transposed(first + column * 2);
+    const uint4 late = load_matrix_x4_transposed(second + column * 2);
+    out[tile][0] *= low;
+    out[tile][1] *= low;
+    out[tile][2] *= high;
+    out[tile][3] *= high;
+    multiply_accumulate(out[tile], weights[0], early.x, early.y);
+    multiply_accumulate(out[tile], weights[1], early.z, early.w);
+    multiply_accumulate(out[tile], weights[2], late.x, late.y);
+    multiply_accumulate(out[tile], weights[3], late.z, late.w);
   }
 }
 
-__device__ __forceinline__ void store_partial(const Block& block, int item, float2 running,
+__device__ __forceinline__ void store_partial(const Block& block, int item,
+                                              const float2 (&running)[kRowsPerWarp],
                                               const float (&out)[kMaxColumnTiles][4]) {
   const StepDims& dims = sizes(block.p);
   const int lane = block.lane;
-  const int tiles = dims.kv_rank / 128;
+  const int tiles = dims.kv_rank / 8 / kStepConsumerWarps;
   float* partial =
       block.p.buffers.partial + static_cast<std::int64_t>(item) * kAttentionRows * dims.kv_rank;
 #pragma unroll
   for (int tile = 0; tile < kMaxColumnTiles; ++tile) {
-    if (tile < tiles) {
-      float* at =
-          partial + lane / 4 * dims.kv_rank + (block.warp * tiles + tile) * 8 + lane % 4 * 2;
-      *reinterpret_cast<float2*>(at) = make_float2(out[tile][0], out[tile][1]);
-      *reinterpret_cast<float2*>(at + 8 * dims.kv_rank) = make_float2(out[tile][2], out[tile][3]);
-    }
+    if (tile >= tiles) break;
+    float* at = partial + lane / 4 * dims.kv_rank + (block.warp * tiles + tile) * 8 + lane % 4 * 2;
+    *reinterpret_cast<float2*>(at) = make_float2(out[tile][0], out[tile][1]);
+    *reinterpret_cast<float2*>(at + 8 * dims.kv_rank) = make_float2(out[tile][2], out[tile][3]);
   }
-  if (lane == 0) block.p.buffers.partial_stats[item * kAttentionRows + block.warp] = running;
+  if (lane != 0) return;
+#pragma unroll
+  for (int r = 0; r < kRowsPerWarp; ++r) {
+    block.p.buffers
+        .partial_stats[item * kAttentionRows + block.warp + r * kStepConsumerWarps] = running[r];
+  }
 }
 
-/// The block's items of one layer. The next tile is on its way while one is worked on; a buffer is
-/// overwritten two barriers after its last reader at the earliest.
-__device__ __forceinline__ void attend(const Block& block, int layer) {
+/// The block's items of one layer.
+__device__ __forceinline__ void attend(Block& block) {
   const StepParams& p = block.p;
   const AttentionShared shared(block);
-  int buffer = 0;
 #pragma unroll 1
   for (int i = block.index; i < p.batch.items; i += block.blocks) {
-    const bool first = i == block.index;
-    const AttentionItem item = first ? block.header->item : p.batch.item[i];
-    const StepRun run = block.header->run[item.run];
+    const AttentionItem item = i == block.index ? block.header->item : p.batch.item[i];
+    const StepRun& run = block.header->run[item.run];
     const int last_row = run.tokens * sizes(p).heads - 1;
-    const int visible_end =
-        visible_until(block, run, min(item.first_row + block.warp, last_row)) + 1;
-    load_kv_tile(block, shared, item_page(block, item, first, item.begin), layer, item.begin,
-                 buffer);
     load_queries(block, shared, run, item.first_row);
-    copy_async_commit();
-    float2 running = make_float2(-INFINITY, 0.0F);
+    float2 running[kRowsPerWarp];
+    int visible[kRowsPerWarp];
+#pragma unroll
+    for (int r = 0; r < kRowsPerWarp; ++r) {
+      const int row = item.first_row + block.warp + r * kStepConsumerWarps;
+      running[r] = make_float2(-INFINITY, 0.0F);
+      visible[r] = visible_until(block, run, min(row, last_row)) + 1;
+    }
     float out[kMaxColumnTiles][4] = {};
+    copy_async_wait<0>();
+    consumer_sync();
 #pragma unroll 1
     for (int begin = item.begin; begin < item.end; begin += kAttentionTile) {
-      const int next = begin + kAttentionTile;
-      copy_async_wait<0>();
+      const KvTile tile(block);
+      score_tile(block, shared, tile);
       consumer_sync();
-      if (next < item.end) {
-        load_kv_tile(block, shared, item_page(block, item, first, next), layer, next, buffer ^ 1);
-        copy_async_commit();
-      }
-      score_tile(block, shared, buffer);
+      weigh_tile(block, shared, visible, begin, running);
       consumer_sync();
-      weigh_tile(block, shared, visible_end - begin, running);
-      consumer_sync();
-      accumulate_tile(block, shared, buffer, out);
-      buffer ^= 1;
+      accumulate_tile(block, shared, tile, out);
+#pragma unroll
+      for (int s = 0; s < kTileStages; ++s) release(block);
     }
     store_partial(block, i, running, out);
+    consumer_sync();  // the queries of the next item overwrite these
   }
 }
 
@@ -346,45 +400,58 @@ __device__ __forceinline__ void combine_splits(const Block& block, int token, in
   const int parts = kStepConsumers / owners;
   const int thread = static_cast<int>(threadIdx.x);
   const int mine = column + thread % owners * 4;
+  const int part = thread / owners;
 
   // The first rows of this thread are asked for before the statistics that weigh them are known.
-  constexpr int kAhead = 8;
+  constexpr int kAhead = 16;
   float4 ahead[kAhead];
 #pragma unroll
   for (int i = 0; i < kAhead; ++i) {
-    const int s = min(thread / owners + i * parts, run.splits - 1);
+    const int s = min(part + i * parts, run.splits - 1);
     ahead[i] = *reinterpret_cast<const float4*>(partial + s * stride + mine);
   }
+  constexpr int kStats = kMaxSplits / 32;
+  float2 stat[kStats];
   float maximum = -INFINITY;
-#pragma unroll 1
-  for (int s = block.lane; s < run.splits; s += 32) {
-    maximum = fmaxf(maximum, stats[s * kAttentionRows].x);
+#pragma unroll
+  for (int i = 0; i < kStats; ++i) {
+    const int s = block.lane + i * 32;
+    stat[i] = make_float2(-INFINITY, 0.0F);
+    if (s < run.splits) stat[i] = stats[s * kAttentionRows];
   }
+#pragma unroll
+  for (int i = 0; i < kStats; ++i) maximum = fmaxf(maximum, stat[i].x);
   maximum = warp_max(maximum);
-  float weight = 0.0F;
-#pragma unroll 1
-  for (int s = block.lane; s < run.splits; s += 32) {
-    const float2 stat = stats[s * kAttentionRows];
-    weight += exp2f(stat.x - maximum) * stat.y;
+  float total = 0.0F;
+  float* factors = reinterpret_cast<float*>(block.activations() + block.p.shared.activation_bytes) -
+                   kMaxSplits;
+#pragma unroll
+  for (int i = 0; i < kStats; ++i) {
+    stat[i].x = stat[i].x == -INFINITY ? 0.0F : exp2f(stat[i].x - maximum);
+    total += stat[i].x * stat[i].y;
   }
-  const float scale = 1.0F / warp_sum(weight);
-
+  const float scale = 1.0F / warp_sum(total);
+  if (block.warp == 0) {
+#pragma unroll
+    for (int i = 0; i < kStats; ++i) factors[block.lane + i * 32] = stat[i].x * scale;
+  }
+  consumer_sync();
   float4 sum = make_float4(0, 0, 0, 0);
   const auto add = [&](int s, float4 v) {
-    const float factor = exp2f(stats[s * kAttentionRows].x - maximum) * scale;
+    const float factor = factors[s];
     sum = make_float4(sum.x + factor * v.x, sum.y + factor * v.y, sum.z + factor * v.z,
                       sum.w + factor * v.w);
   };
 #pragma unroll
   for (int i = 0; i < kAhead; ++i) {
-    const int s = thread / owners + i * parts;
+    const int s = part + i * parts;
     if (s < run.splits) add(s, ahead[i]);
   }
-#pragma unroll 1
-  for (int s = thread / owners + kAhead * parts; s < run.splits; s += parts) {
+#pragma unroll 4
+  for (int s = part + kAhead * parts; s < run.splits; s += parts) {
     add(s, *reinterpret_cast<const float4*>(partial + s * stride + mine));
   }
-  float4* sums = block.scratch();
+  auto* sums = reinterpret_cast<float4*>(block.scratch());
   sums[thread] = sum;
   consumer_sync();
   if (thread < owners) {
@@ -436,16 +503,14 @@ __device__ __forceinline__ void expand_values(Block& block) {
       }
       operand = staged_operand<NT>(block);
     }
-    const int first_row = head * dims.v;
-    multiply_split<Format::bf16, NT>(
-        block, shape, share.tile(i) - head * shape.tiles(), operand,
-        [&](int tile, int nt, const float(&sum)[4]) {
-          for_results(block, tile, nt, sum, [&](int row, int token, float value) {
-            store_activation<F>(
-                block.p.buffers.attention + static_cast<std::int64_t>(token) * dims.heads * dims.v,
-                first_row + row, value);
-          });
-        });
+    float acc[NT][4];
+    multiply_tile<Format::bf16, NT>(block, shape, operand, acc);
+    store_tile<NT>(block, share.tile(i) - head * shape.tiles(), acc,
+                   [&](int row, int token, float value) {
+                     store_activation<F>(block.p.buffers.attention +
+                                             static_cast<std::int64_t>(token) * dims.heads * dims.v,
+                                         head * dims.v + row, value);
+                   });
   }
 }
 

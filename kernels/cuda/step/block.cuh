@@ -26,23 +26,34 @@ __device__ __forceinline__ const StepDims& sizes(const StepParams& p) {
 #endif
 
 inline constexpr int kMaxSlots = 24;
-inline constexpr int kConsumerBarrier = 1;  ///< hardware barrier of the 16 consumer warps
+inline constexpr int kConsumerBarrier = 1;  ///< hardware barrier of the consumer warps
 inline constexpr int kRouterBarrier = 2;    ///< consumers arrive, the router warp waits
-inline constexpr int kTeamBarrier = 4;      ///< + team
-
-inline constexpr int kCachedPages = 32;
 
 /// Start of the dynamic shared memory. The description of the batch is copied here once: L1 forgets
 /// at every grid barrier, and chains of small loads from L2 are what a small step consists of.
 struct SharedHeader {
   std::uint64_t full[kMaxSlots];   ///< a stage has arrived
-  std::uint64_t empty[kMaxSlots];  ///< four warps have finished with it
+  std::uint64_t empty[kMaxSlots];  ///< all consumer warps have finished with it
   std::uint64_t routing_ready;     ///< the routing table of the current layer stands
-  unsigned issued[kMaxSlots];      ///< the stage whose load into the slot was started last
   StepToken token[kStepMaxTokens];
   StepRun run[kStepMaxTokens];
-  AttentionItem item;            ///< the block's first
-  int item_pages[kCachedPages];  ///< first pages of that item
+  AttentionItem item;                                 ///< the block's first
+  float squares[kStepMaxTokens][kStepConsumerWarps];  ///< parts of a token's sum of squares
+  float scale[kStepMaxTokens];                        ///< 1 / rms of the staged activations
+};
+static_assert(sizeof(SharedHeader) <= kStepHeaderBytes);
+
+/// A place in the ring: the slot of a stage, and the parity of the lap.
+struct RingPlace {
+  unsigned slot = 0;
+  unsigned parity = 0;
+
+  __device__ __forceinline__ void advance(unsigned slots) {
+    if (++slot == slots) {
+      slot = 0;
+      parity ^= 1U;
+    }
+  }
 };
 
 /// A thread's view of the step. Consumer warps, the producer warp and the router warp each count
@@ -55,16 +66,16 @@ struct Block {
   int blocks;
   int warp;
   int lane;
-  unsigned stage = 0;       ///< ring stages issued or consumed by the operations before this one
+  RingPlace next = {};      ///< the next stage to issue or to consume
   unsigned barriers = 0;    ///< grid barriers passed
   unsigned moe_layers = 0;  ///< MoE layers whose routing has been awaited
+  unsigned tiles = 0;       ///< finished ones, which alternate between the two scratch areas
 
-  [[nodiscard]] __device__ int team() const { return warp / kStepTeamWarps; }
-  [[nodiscard]] __device__ int team_warp() const { return warp % kStepTeamWarps; }
   [[nodiscard]] __device__ int tokens() const { return p.batch.tokens; }
   [[nodiscard]] __device__ std::byte* activations() const { return memory + p.shared.activations; }
-  [[nodiscard]] __device__ float4* scratch() const {
-    return reinterpret_cast<float4*>(memory + p.shared.scratch);
+  [[nodiscard]] __device__ std::byte* scratch() const { return memory + p.shared.scratch; }
+  [[nodiscard]] __device__ std::uint32_t slot_address(unsigned slot) const {
+    return shared_address(memory + p.shared.ring) + slot * p.shared.slot_bytes;
   }
 };
 
@@ -83,14 +94,6 @@ struct Share {
     if (first < tiles) count = block.p.divide.blocks.quotient(tiles - first + stride - 1);
   }
   [[nodiscard]] __device__ int tile(int i) const { return first + i * stride; }
-  /// Tiles are streamed in groups of one for every team, chunk by chunk: the first stage of a
-  /// tile's group, and the number of tiles in it.
-  [[nodiscard]] __device__ int group_stage(int i, int chunks) const {
-    return i / kStepTeams * kStepTeams * chunks;
-  }
-  [[nodiscard]] __device__ int group_size(int i) const {
-    return min(kStepTeams, count - i / kStepTeams * kStepTeams);
-  }
 };
 
 __device__ __forceinline__ void consumer_sync() {
@@ -111,45 +114,32 @@ __device__ __forceinline__ void grid_barrier(Block& block) {
   consumer_sync();
 }
 
+/// How many grid barriers a layer has: after each operation of it.
+__device__ __forceinline__ constexpr unsigned grid_barriers_of_layer(const StepDims& dims,
+                                                                     bool combine_separately) {
+  return 7U + (dims.q_rank > 0 ? 1U : 0U) + (combine_separately ? 1U : 0U);
+}
+
 /// Fills the header's copy of the batch; all threads of the block.
 __device__ __forceinline__ void copy_batch(const StepParams& p, SharedHeader& header) {
   const int thread = static_cast<int>(threadIdx.x);
-  if (thread < p.batch.tokens) {
-    header.token[thread] = p.batch.token[thread];
-    if (thread < p.batch.runs) header.run[thread] = p.batch.run[thread];
-  }
+  if (thread < p.batch.tokens) header.token[thread] = p.batch.token[thread];
+  if (thread < p.batch.runs) header.run[thread] = p.batch.run[thread];
   const int block = static_cast<int>(blockIdx.x);
-  if (block >= p.batch.items || thread >= kCachedPages) return;
-  const AttentionItem item = p.batch.item[block];
-  if (thread == 0) header.item = item;
-  const int page = item.begin / kPageRows + thread;
-  if (page * kPageRows < item.end) {
-    header.item_pages[thread] = p.batch.pages[p.batch.run[item.run].first_page + page];
-  }
+  if (thread == 0 && block < p.batch.items) header.item = p.batch.item[block];
 }
 
-[[nodiscard]] __device__ __forceinline__ std::uint32_t slot_address(const Block& block,
-                                                                    unsigned stage) {
-  return shared_address(block.memory + block.p.shared.ring) +
-         block.p.divide.slots.remainder(stage) * block.p.shared.slot_bytes;
+/// Waits for the stage at `place` and returns its address.
+__device__ __forceinline__ std::uint32_t await_stage(const Block& block, const RingPlace& place) {
+  mbarrier_wait(shared_address(&block.header->full[place.slot]), place.parity);
+  return block.slot_address(place.slot);
 }
 
-/// A barrier's parity tells one phase from the next, not from the one after it, and a team may wait
-/// for a stage that is more than a lap ahead: hence the number of the stage.
-__device__ __forceinline__ void wait_full(const Block& block, unsigned stage) {
-  const unsigned lap = block.p.divide.slots.quotient(stage);
-  const unsigned slot = stage - lap * block.p.shared.slots;
-  const volatile unsigned* issued = &block.header->issued[slot];
-  while (*issued != stage) __nanosleep(32);
-  mbarrier_wait(shared_address(&block.header->full[slot]), lap & 1U);
-}
-
-/// Gives the slot back to the producer; called by every warp of the team that owned the stage.
-__device__ __forceinline__ void release(const Block& block, unsigned stage) {
+/// Gives the slot of the next stage back to the producer; called by every consumer warp.
+__device__ __forceinline__ void release(Block& block) {
   __syncwarp();
-  if (block.lane == 0) {
-    mbarrier_arrive(shared_address(&block.header->empty[block.p.divide.slots.remainder(stage)]));
-  }
+  if (block.lane == 0) mbarrier_arrive(shared_address(&block.header->empty[block.next.slot]));
+  block.next.advance(block.p.shared.slots);
 }
 
 }  // namespace caretd::kernels::cuda::CARETD_STEP_NAMESPACE

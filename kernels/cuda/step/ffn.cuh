@@ -36,28 +36,31 @@ struct FfnWeights {
   }
 };
 
-/// silu(gate) * up of the eight units of an interleaved tile, into the tokens' activation rows.
-/// wanted(token) gives the row's first element of this expert, or null.
-template <Format F, int NT, class Row>
-__device__ __forceinline__ void store_gated(const Block& block, int tile, const float (&acc)[NT][4],
-                                            Row&& row_of) {
-  const int unit = tile * 8 + block.lane / 4;
-#pragma unroll
-  for (int nt = 0; nt < NT; ++nt) {
-#pragma unroll
-    for (int i = 0; i < 2; ++i) {
-      const int token = nt * 8 + block.lane % 4 * 2 + i;
-      if (token >= block.tokens()) continue;
-      __nv_bfloat16* row = row_of(token);
-      if (row == nullptr) continue;
-      const float gate = acc[nt][i];
-      store_activation<F>(row, unit, gate / (1.0F + expf(-gate)) * acc[nt][i + 2]);
-    }
-  }
-}
-
 __device__ __forceinline__ __nv_bfloat16* ffn_row(const StepParams& p, int token) {
   return p.buffers.ffn + static_cast<std::int64_t>(token) * sizes(p).ffn_width();
+}
+
+/// silu(gate) * up of the eight units of an interleaved tile, times the weight of the expert, into
+/// the tokens' activation rows. target(token) gives a row's first element of this expert, or null,
+/// and the weight.
+struct GatedTarget {
+  __nv_bfloat16* row;
+  float weight;
+};
+template <Format F, int NT, class Target>
+__device__ __forceinline__ void store_gated(Block& block, int tile, const float (&acc)[NT][4],
+                                            Target&& target) {
+  finish_tile<NT>(block, acc, [&](const TileSums& sums, int first, int tokens) {
+    for_results(block, kStripRows, tokens, [&](int unit, int t) {
+      const GatedTarget to = target(first + t);
+      if (to.row == nullptr) return;
+      const float scale = normed_scale(block, first + t);
+      const float gate = sums.sum(unit, t) * scale;
+      const float up = sums.sum(unit + kStripRows, t) * scale;
+      store_activation<F>(to.row, tile * kStripRows + unit,
+                          gate / (1.0F + __expf(-gate)) * up * to.weight);
+    });
+  });
 }
 
 /// Gate and up of the staged activations; in a MoE layer waits for the routing in between.
@@ -66,25 +69,31 @@ __device__ __forceinline__ void gate_and_up(Block& block, int layer) {
   const StepParams& p = block.p;
   const FfnWeights ffn(p, F, layer);
   const Operand<NT> operand = staged_operand<NT>(block);
-  multiply_tiles<F, NT>(block, ffn.up, Share(block, ffn.up.tiles()), operand,
-                        [&](int tile, const float(&acc)[NT][4]) {
-                          store_gated<F, NT>(block, tile, acc,
-                                             [&](int token) { return ffn_row(p, token); });
-                        });
+  const Share always(block, ffn.up.tiles());
+#pragma unroll 1
+  for (int i = 0; i < always.count; ++i) {
+    float acc[NT][4];
+    multiply_tile<F, NT>(block, ffn.up, operand, acc);
+    store_gated<F, NT>(block, always.tile(i), acc,
+                       [&](int token) { return GatedTarget{ffn_row(p, token), 1.0F}; });
+  }
   if (!ffn.moe) return;
   mbarrier_wait(shared_address(&block.header->routing_ready), block.moe_layers++ & 1U);
   const RoutingTable table(block, NT * 8);
   const int tiles = ffn.expert_up.tiles();
-  multiply_tiles<F, NT>(
-      block, ffn.expert_up, Share(block, *table.distinct * tiles, ffn.up.tiles()), operand,
-      [&](int tile, const float(&acc)[NT][4]) {
-        const int d = p.divide.expert_tiles.quotient(tile);
-        store_gated<F, NT>(block, tile - d * tiles, acc, [&](int token) -> __nv_bfloat16* {
-          const std::uint8_t slot = table.slot(d, token);
-          if (slot == RoutingTable::kNotRouted) return nullptr;
-          return ffn_row(p, token) + sizes(p).shared_width + slot * sizes(p).expert_width;
-        });
-      });
+  const Share share(block, *table.distinct * tiles, ffn.up.tiles());
+#pragma unroll 1
+  for (int i = 0; i < share.count; ++i) {
+    float acc[NT][4];
+    multiply_tile<F, NT>(block, ffn.expert_up, operand, acc);
+    const int d = p.divide.expert_tiles.quotient(share.tile(i));
+    store_gated<F, NT>(block, share.tile(i) - d * tiles, acc, [&](int token) {
+      const std::uint8_t slot = table.slot(d, token);
+      if (slot == RoutingTable::kNotRouted) return GatedTarget{nullptr, 0.0F};
+      return GatedTarget{ffn_row(p, token) + sizes(p).shared_width + slot * sizes(p).expert_width,
+                         table.weight_of[token * kMaxTopK + slot]};
+    });
+  }
 }
 
 /// The chunks of one output tile: first those of the part every token uses, then expert by expert.
@@ -108,26 +117,73 @@ struct DownStages {
   }
 };
 
-/// Rows of a lane's tokens in distinct expert d; tokens that did not choose it count as zeros.
-template <int NT>
-__device__ __forceinline__ Operand<NT> expert_operand(const Block& block, const RoutingTable& table,
-                                                      int d) {
-  const StepDims& dims = sizes(block.p);
-  Operand<NT> operand;
-#pragma unroll
-  for (int nt = 0; nt < NT; ++nt) {
-    const int token = nt * 8 + block.lane / 4;
-    const std::uint8_t slot =
-        token < block.tokens() ? table.slot(d, token) : RoutingTable::kNotRouted;
-    operand.row[nt] = slot == RoutingTable::kNotRouted
-                          ? nullptr
-                          : ffn_row(block.p, token) + dims.shared_width + slot * dims.expert_width +
-                                block.lane % 4 * 8;
-  }
-  return operand;
-}
+/// The feed-forward activations of the step's tokens, as an operand.
+struct FfnRows {
+  const __nv_bfloat16* base;
+  int pitch;
 
-/// x += down(activations), a tile of 16 hidden rows a block, over all experts.
+  /// Copies a step's only row into shared memory; more of them would not fit in general.
+  __device__ explicit FfnRows(const Block& block)
+      : base(block.p.buffers.ffn), pitch(sizes(block.p).ffn_width()) {
+    if (block.tokens() > 1 || pitch * 2 > block.p.shared.activation_bytes) return;
+    const std::uint32_t to = shared_address(block.activations());
+#pragma unroll 4
+    for (int i = threadIdx.x; i < pitch / 8; i += kStepConsumers) {
+      copy_async_16(to + i * 16, base + i * 8);
+    }
+    copy_async_commit();
+    copy_async_wait<0>();
+    consumer_sync();
+    base = reinterpret_cast<const __nv_bfloat16*>(block.activations());
+  }
+  /// Rows of a lane's tokens in distinct expert d, or (-1) in the part every token uses. Tokens that
+  /// did not choose the expert count as zeros.
+  template <int NT>
+  [[nodiscard]] __device__ __forceinline__ Operand<NT> operand(const Block& block,
+                                                               const RoutingTable& table,
+                                                               int d) const {
+    const StepDims& dims = sizes(block.p);
+    Operand<NT> result;
+#pragma unroll
+    for (int nt = 0; nt < NT; ++nt) {
+      const int token = min(nt * 8 + block.lane / 4, block.tokens() - 1);
+      const std::uint8_t slot = d < 0 ? 0 : table.slot(d, token);
+      const int column = d < 0 ? 0 : dims.shared_width + slot * dims.expert_width;
+      result.row[nt] = slot == RoutingTable::kNotRouted
+                           ? nullptr
+                           : base + token * pitch + column + block.lane % 4 * 8;
+    }
+    return result;
+  }
+};
+
+/// The element of the residual stream that a thread will add to when its tile is complete, asked for
+/// in good time.
+struct Residual {
+  float* x;
+  int hidden;
+  float value = 0.0F;
+
+  __device__ Residual(const Block& block, int tile)
+      : x(block.p.buffers.x + tile * kTileRows), hidden(sizes(block.p).hidden) {
+    for_results(block, kTileRows, min(8, block.tokens()), [&](int row, int token) {
+      value = x[static_cast<std::int64_t>(token) * hidden + row];
+    });
+  }
+  template <int NT>
+  __device__ __forceinline__ void add(Block& block, const float (&acc)[NT][4]) const {
+    finish_tile<NT>(block, acc, [&](const TileSums& sums, int first, int tokens) {
+      for_results(block, kTileRows, tokens, [&](int row, int t) {
+        float& to = x[static_cast<std::int64_t>(first + t) * hidden + row];
+        to = (first == 0 ? value : to) + sums.sum(row, t);
+      });
+    });
+  }
+};
+static_assert(8 * kTileRows <= kStepConsumers, "a thread has at most one result of eight tokens");
+
+/// x += down(activations), a tile of 16 hidden rows a block, over all experts, whose weights are in
+/// the activations already.
 template <Format F, int NT>
 __device__ __forceinline__ void down(Block& block, int layer) {
   const StepParams& p = block.p;
@@ -135,41 +191,22 @@ __device__ __forceinline__ void down(Block& block, int layer) {
   const RoutingTable table(block, NT * 8);
   const DownStages stages(p.divide.expert_chunks, ffn, ffn.moe ? *table.distinct : 0);
   const Share share(block, ffn.down.tiles());
-  const Operand<NT> always = operand_rows<NT>(block, p.buffers.ffn, sizes(p).ffn_width());
+  const FfnRows rows(block);
 #pragma unroll 1
   for (int i = 0; i < share.count; ++i) {
+    const Residual residual(block, share.tile(i));
     float acc[NT][4];
     clear<NT>(acc);
-#pragma unroll 1
-    for (int s = block.team(); s < stages.count; s += kStepTeams) {
-      const int d = stages.expert(s);
-      const int chunk = stages.chunk(s);
-      const unsigned stage = block.stage + s;
-      const PackedShape& shape = d < 0 ? ffn.down : ffn.expert_down;
-      float part[NT][4];
-      clear<NT>(part);
-      multiply_chunk<F, NT>(
-          block, slot_address(block, stage), shape.chunk_width(chunk), shape.cols % 128 == 0,
-          block.team_warp(), d < 0 ? always : expert_operand<NT>(block, table, d),
-          chunk * chunk_columns(F), [&] { wait_full(block, stage); }, part);
-      release(block, stage);
-#pragma unroll
-      for (int nt = 0; nt < NT; ++nt) {
-        const int token = nt * 8 + block.lane % 4 * 2;
-        const float first = d < 0 ? 1.0F : table.weight(d, token);
-        const float second = d < 0 ? 1.0F : table.weight(d, token + 1);
-        acc[nt][0] += first * part[nt][0];
-        acc[nt][1] += second * part[nt][1];
-        acc[nt][2] += first * part[nt][2];
-        acc[nt][3] += second * part[nt][3];
-      }
-    }
-    block.stage += stages.count;
-    reduce_block<NT>(block, acc, [&](int nt, const float(&sum)[4]) {
-      for_results(block, share.tile(i), nt, sum, [&](int row, int token, float value) {
-        p.buffers.x[static_cast<std::int64_t>(token) * sizes(p).hidden + row] += value;
-      });
-    });
+    multiply_stages<F, NT>(
+        block, stages.count,
+        [&](int s) {
+          const int d = stages.expert(s);
+          const int chunk = stages.chunk(s);
+          return StageColumns<F, NT>{rows.operand<NT>(block, table, d), chunk * chunk_columns(F),
+                                     (d < 0 ? ffn.down : ffn.expert_down).chunk_width(chunk)};
+        },
+        acc);
+    residual.add<NT>(block, acc);
   }
 }
 

@@ -23,18 +23,12 @@ __device__ __forceinline__ int key_id(std::uint64_t key) {
 template <int NT>
 __device__ __forceinline__ void compute_logits(Block& block) {
   const StepDims& dims = sizes(block.p);
-  const PackedShape shape{Format::bf16, dims.vocab, dims.hidden};
-  multiply_tiles<Format::bf16, NT>(
-      block, shape, Share(block, shape.tiles()), staged_operand<NT>(block),
-      [&](int tile, const float(&acc)[NT][4]) {
-#pragma unroll
-        for (int nt = 0; nt < NT; ++nt) {
-          for_results(block, tile, nt, acc[nt], [&](int row, int token, float value) {
-            const int output = block.header->token[token].output;
-            if (output < 0 || row >= dims.vocab) return;
-            block.p.buffers.logits[static_cast<std::int64_t>(output) * dims.vocab + row] = value;
-          });
-        }
+  multiply_normed<Format::bf16, NT>(
+      block, PackedShape{Format::bf16, dims.vocab, dims.hidden},
+      [&](int row, int token, float value) {
+        const int output = block.header->token[token].output;
+        if (output < 0 || row >= dims.vocab) return;
+        block.p.buffers.logits[static_cast<std::int64_t>(output) * dims.vocab + row] = value;
       });
 }
 
@@ -152,7 +146,8 @@ __device__ __forceinline__ int merge_lists(std::uint64_t* keys, const std::uint6
   return half;
 }
 
-/// Merges the blocks' candidates of the rows this block is responsible for into the output.
+/// Merges the blocks' candidates of the rows this block is responsible for into the output. The keys
+/// reach into the ring, which is empty.
 __device__ __forceinline__ void merge_candidates(const Block& block) {
   const StepParams& p = block.p;
   auto* keys = reinterpret_cast<std::uint64_t*>(block.activations());

@@ -35,35 +35,21 @@ __device__ __forceinline__ void project_queries(Block& block, int layer) {
   };
   stage_norm<F>(block, p.buffers.x, dims.hidden,
                 p.weights.attention_norm + static_cast<std::int64_t>(layer) * dims.hidden);
-  const PackedShape first{F, q_rows + dims.kv_width(), dims.hidden};
-  multiply_tiles<F, NT>(block, first, Share(block, first.tiles()), staged_operand<NT>(block),
-                        [&](int tile, const float(&acc)[NT][4]) {
-#pragma unroll
-                          for (int nt = 0; nt < NT; ++nt) {
-                            for_results(
-                                block, tile, nt, acc[nt], [&](int row, int token, float value) {
-                                  if (row >= q_rows) {
-                                    p.buffers.kv[token * dims.kv_width() + row - q_rows] = value;
-                                  } else if (low_rank) {
-                                    p.buffers.low[token * dims.q_rank + row] = value;
-                                  } else {
-                                    store_query(row, token, value);
-                                  }
-                                });
-                          }
-                        });
+  multiply_normed<F, NT>(block, PackedShape{F, q_rows + dims.kv_width(), dims.hidden},
+                         [&](int row, int token, float value) {
+                           if (row >= q_rows) {
+                             p.buffers.kv[token * dims.kv_width() + row - q_rows] = value;
+                           } else if (low_rank) {
+                             p.buffers.low[token * dims.q_rank + row] = value;
+                           } else {
+                             store_query(row, token, value);
+                           }
+                         });
   grid_barrier(block);
   if (!low_rank) return;
   stage_norm<F>(block, p.buffers.low, dims.q_rank,
                 p.weights.q_norm + static_cast<std::int64_t>(layer) * dims.q_rank);
-  const PackedShape second{F, dims.q_width(), dims.q_rank};
-  multiply_tiles<F, NT>(block, second, Share(block, second.tiles()), staged_operand<NT>(block),
-                        [&](int tile, const float(&acc)[NT][4]) {
-#pragma unroll
-                          for (int nt = 0; nt < NT; ++nt) {
-                            for_results(block, tile, nt, acc[nt], store_query);
-                          }
-                        });
+  multiply_normed<F, NT>(block, PackedShape{F, dims.q_width(), dims.q_rank}, store_query);
   grid_barrier(block);
 }
 
@@ -76,7 +62,7 @@ __device__ __forceinline__ void attention(Block& block, int layer) {
   rotate_and_write(block, layer);
   absorb_queries<NT>(block);
   grid_barrier(block);
-  attend(block, layer);
+  attend(block);
   grid_barrier(block);
   if (p.batch.combine_separately != 0) {
     combine_all(block);
@@ -90,12 +76,16 @@ __device__ __forceinline__ void attention(Block& block, int layer) {
   const Operand<NT> operand = operand_rows<NT>(block, p.buffers.attention, width);
 #pragma unroll 1
   for (int i = 0; i < share.count; ++i) {
-    multiply_split<F, NT>(
-        block, out, share.tile(i), operand, [&](int tile, int nt, const float(&sum)[4]) {
-          for_results(block, tile, nt, sum, [&](int row, int token, float value) {
-            p.buffers.x[static_cast<std::int64_t>(token) * sizes(p).hidden + row] += value;
-          });
-        });
+    const Residual residual(block, share.tile(i));
+    float acc[NT][4];
+    clear<NT>(acc);
+    multiply_stages<F, NT>(
+        block, out.chunks(),
+        [&](int chunk) {
+          return StageColumns<F, NT>{operand, chunk * chunk_columns(F), out.chunk_width(chunk)};
+        },
+        acc);
+    residual.add<NT>(block, acc);
   }
   grid_barrier(block);
 }
@@ -173,8 +163,7 @@ __global__ void __launch_bounds__(kStepThreads, 1) run(const __grid_constant__ S
   if (threadIdx.x == 0) {
     for (int i = 0; i < p.shared.slots; ++i) {
       mbarrier_init(shared_address(&header->full[i]), kBulkLoadArrivals);
-      mbarrier_init(shared_address(&header->empty[i]), kStepTeamWarps);
-      header->issued[i] = ~0U;
+      mbarrier_init(shared_address(&header->empty[i]), kStepConsumerWarps);
     }
     mbarrier_init(shared_address(&header->routing_ready), 1);
     mbarrier_init_fence();

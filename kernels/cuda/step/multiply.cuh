@@ -1,5 +1,7 @@
 // Weight tiles times the activations of the step's tokens on the tensor cores: a tile of 16 rows is
-// the A operand, the tokens are the columns of B, eight to an mma.
+// the A operand, the tokens are the columns of B, eight to an mma. Every consumer warp takes its
+// share of the columns of every stage, so that stages are used in the order in which they arrive;
+// the warps' sums are added when a tile is complete.
 //
 // NT is the number of 8-token column tiles. A lane (g = lane / 4, t = lane % 4) loads B for token
 // g + 8 nt and holds results of rows g, g + 8 for tokens 8 nt + 2t, 8 nt + 2t + 1.
@@ -44,6 +46,30 @@ __device__ __forceinline__ void clear(float (&acc)[NT][4]) {
   }
 }
 
+/// Groups of 32 columns that a warp takes of a full stage. For FP8 they lie in one block of 128
+/// columns, which has one scale.
+template <Format F>
+inline constexpr int kWarpGroups = chunk_columns(F) / 32 / kStepConsumerWarps;
+static_assert(kWarpGroups<Format::fp8> * 32 <= kScaleColumns);
+
+/// B of a warp's columns of one stage.
+template <Format F, int NT>
+struct StageOperand {
+  uint4 b[kWarpGroups<F>][NT];
+
+  /// `k` is the first column of the stage, `width` its number of columns.
+  __device__ __forceinline__ void load(const Block& block, const Operand<NT>& operand, int k,
+                                       int width) {
+    const int first = block.warp * kWarpGroups<F> * 32;
+#pragma unroll
+    for (int g = 0; g < kWarpGroups<F>; ++g) {
+      if (first + g * 32 >= width) break;
+#pragma unroll
+      for (int nt = 0; nt < NT; ++nt) b[g][nt] = operand.load(nt, k + first + g * 32);
+    }
+  }
+};
+
 /// acc += 32 columns of a tile times the operand. `a` is this lane's ldmatrix address.
 template <Format F, int NT>
 __device__ __forceinline__ void multiply_group(std::uint32_t a, const uint4 (&b)[NT],
@@ -67,52 +93,35 @@ __device__ __forceinline__ void multiply_group(std::uint32_t a, const uint4 (&b)
   }
 }
 
-/// acc += one chunk of a tile (layout.h), `width` columns starting at column `k` of the operand.
-/// The warps of a team take blocks of 128 columns in turn: this one starts with block `first`.
-/// `whole` says that width is a multiple of 128 (known at compile time more often than width is).
-/// `wait` is called once, after the first loads of the operand are on their way.
-template <Format F, int NT, class Wait>
-__device__ __forceinline__ void multiply_chunk(const Block& block, std::uint32_t chunk, int width,
-                                               bool whole, int first, const Operand<NT>& operand,
-                                               int k, Wait&& wait, float (&acc)[NT][4]) {
-  constexpr int kAhead = NT == 1 ? 4 : NT == 2 ? 2 : 1;  // groups whose operand is loaded together
-  constexpr int kGroupBytes = F == Format::bf16 ? 512 : 256;
-  const std::uint32_t a = chunk + (block.lane / 8 & 1) * (8 * width * element_bytes(F)) +
-                          block.lane / 16 * 128 + block.lane % 8 * 16;
-  bool waited = false;
-#pragma unroll 1
-  for (int at = first * 128; at < width; at += kStepTeamWarps * 128) {
-    const int groups = whole ? 4 : min(128, width - at) / 32;
-    float part[NT][4];
-    clear<NT>(part);
+/// This lane's ldmatrix address of the first group of a stage of `width` columns.
+template <Format F>
+__device__ __forceinline__ std::uint32_t fragment_address(const Block& block, std::uint32_t stage,
+                                                          int width) {
+  return stage + (block.lane / 8 & 1) * (kStripRows * width * element_bytes(F)) +
+         block.lane / 16 * 128 + block.lane % 8 * 16;
+}
+
+/// acc += this warp's columns of a stage, which is a chunk of a tile (layout.h).
+template <Format F, int NT>
+__device__ __forceinline__ void multiply_stage(const Block& block, std::uint32_t stage, int width,
+                                               const StageOperand<F, NT>& operand,
+                                               float (&acc)[NT][4]) {
+  constexpr int kGroupBytes = kStripRows * 32 * element_bytes(F);
+  const int first = block.warp * kWarpGroups<F> * 32;
+  if (first >= width) return;
+  const std::uint32_t a = fragment_address<F>(block, stage, width) + first / 32 * kGroupBytes;
+  float part[NT][4];
+  float(&sum)[NT][4] = F == Format::bf16 ? acc : part;
+  if constexpr (F == Format::fp8) clear<NT>(part);
 #pragma unroll
-    for (int group = 0; group < 4; group += kAhead) {
-      uint4 b[kAhead][NT];
-#pragma unroll
-      for (int i = 0; i < kAhead; ++i) {
-        if (group + i < groups) {
-#pragma unroll
-          for (int nt = 0; nt < NT; ++nt) b[i][nt] = operand.load(nt, k + at + (group + i) * 32);
-        }
-      }
-      if (!waited) {
-        wait();
-        waited = true;
-      }
-#pragma unroll
-      for (int i = 0; i < kAhead; ++i) {
-        if (group + i < groups) {
-          multiply_group<F, NT>(a + (at / 32 + group + i) * kGroupBytes, b[i], part);
-        }
-      }
-    }
-    float low = 1.0F;
-    float high = 1.0F;
-    if constexpr (F == Format::fp8) {
-      const std::uint32_t scales = chunk + 16 * width + at / 128 * 4;
-      asm volatile("ld.shared.f32 %0, [%1];" : "=f"(low) : "r"(scales));
-      asm volatile("ld.shared.f32 %0, [%1];" : "=f"(high) : "r"(scales + 32));
-    }
+  for (int g = 0; g < kWarpGroups<F>; ++g) {
+    if (first + g * 32 >= width) break;
+    multiply_group<F, NT>(a + g * kGroupBytes, operand.b[g], sum);
+  }
+  if constexpr (F == Format::fp8) {
+    const std::uint32_t scales = stage + kTileRows * width + first / kScaleColumns * 4;
+    const float low = load_shared_float(scales);
+    const float high = load_shared_float(scales + 32);
 #pragma unroll
     for (int nt = 0; nt < NT; ++nt) {
       acc[nt][0] += low * part[nt][0];
@@ -121,118 +130,131 @@ __device__ __forceinline__ void multiply_chunk(const Block& block, std::uint32_t
       acc[nt][3] += high * part[nt][3];
     }
   }
-  if (!waited) wait();
 }
 
-/// Sums over the four warps of a team; the result is in its warp 0.
-template <int NT>
-__device__ __forceinline__ void reduce_team(const Block& block, float (&acc)[NT][4]) {
-  float4* mine = block.scratch() + block.warp * NT * 32 + block.lane;
-  if (block.team_warp() != 0) {
-#pragma unroll
-    for (int nt = 0; nt < NT; ++nt) {
-      mine[nt * 32] = make_float4(acc[nt][0], acc[nt][1], acc[nt][2], acc[nt][3]);
-    }
-  }
-  named_barrier_sync(kTeamBarrier + block.team(), kStepTeamWarps * 32);
-  if (block.team_warp() == 0) {
-#pragma unroll
-    for (int nt = 0; nt < NT; ++nt) {
-#pragma unroll
-      for (int w = 1; w < kStepTeamWarps; ++w) {
-        const float4 other = mine[(w * NT + nt) * 32];
-        acc[nt][0] += other.x;
-        acc[nt][1] += other.y;
-        acc[nt][2] += other.z;
-        acc[nt][3] += other.w;
-      }
-    }
-  }
-  named_barrier_sync(kTeamBarrier + block.team(), kStepTeamWarps * 32);
-}
+/// The warps' sums of a tile for up to eight tokens, in shared memory.
+struct TileSums {
+  float* at;
 
-/// Tiles one after the other, each by a team of four warps over all its columns: for operations
-/// with several tiles a block. epilogue(tile, acc) runs in the team's warp 0.
-template <Format F, int NT, class Epilogue>
-__device__ __forceinline__ void multiply_tiles(Block& block, const PackedShape& shape,
-                                               const Share& share, const Operand<NT>& operand,
-                                               Epilogue&& epilogue) {
-  const int chunks = shape.chunks();
-#pragma unroll 1
-  for (int i = block.team(); i < share.count; i += kStepTeams) {
-    float acc[NT][4];
-    clear<NT>(acc);
-#pragma unroll 1
-    for (int chunk = 0; chunk < chunks; ++chunk) {
-      const unsigned stage =
-          block.stage + share.group_stage(i, chunks) + chunk * share.group_size(i) + block.team();
-      multiply_chunk<F, NT>(
-          block, slot_address(block, stage), shape.chunk_width(chunk), shape.cols % 128 == 0,
-          block.team_warp(), operand, chunk * chunk_columns(F), [&] { wait_full(block, stage); },
-          acc);
-      release(block, stage);
-    }
-    reduce_team<NT>(block, acc);
-    if (block.team_warp() == 0) epilogue(share.tile(i), acc);
+  static __device__ __forceinline__ int place(int warp, int token) {
+    return (warp * 8 + token) * kTileSumPitch;
   }
-  block.stage += share.count * chunks;
-}
+  __device__ __forceinline__ void store(const Block& block, int tokens,
+                                        const float (&acc)[4]) const {
+    const int token = block.lane % 4 * 2;
+    float* to = at + place(block.warp, token) + block.lane / 4;
+    if (token < tokens) {
+      to[0] = acc[0];
+      to[8] = acc[2];
+    }
+    if (token + 1 < tokens) {
+      to[kTileSumPitch] = acc[1];
+      to[kTileSumPitch + 8] = acc[3];
+    }
+  }
+  /// Over the warps first, first + step, ...
+  [[nodiscard]] __device__ __forceinline__ float sum(int row, int token, int first = 0,
+                                                     int step = 1) const {
+    float total = 0.0F;
+#pragma unroll
+    for (int warp = 0; warp < kStepConsumerWarps; warp += step) {
+      total += at[place(first + warp, token) + row];
+    }
+    return total;
+  }
+};
 
-/// Sums over all consumer warps; epilogue(nt, sum) runs in warp nt.
-template <int NT, class Epilogue>
-__device__ __forceinline__ void reduce_block(const Block& block, const float (&acc)[NT][4],
-                                             Epilogue&& epilogue) {
-  float4* scratch = block.scratch() + block.lane;
+/// Calls visit(sums, first token, tokens) once the sums of all warps are in shared memory, for every
+/// eight tokens. All consumer warps; visit() must not wait for others.
+template <int NT, class Visit>
+__device__ __forceinline__ void finish_tile(Block& block, const float (&acc)[NT][4],
+                                            Visit&& visit) {
+  const TileSums sums{reinterpret_cast<float*>(
+      block.scratch() + (NT == 1 ? block.tiles % 2 * kTileSumBytes : 0))};
 #pragma unroll
   for (int nt = 0; nt < NT; ++nt) {
-    scratch[(block.warp * NT + nt) * 32] =
-        make_float4(acc[nt][0], acc[nt][1], acc[nt][2], acc[nt][3]);
+    const int tokens = min(8, block.tokens() - nt * 8);
+    if (tokens <= 0) break;
+    sums.store(block, tokens, acc[nt]);
+    consumer_sync();
+    visit(sums, nt * 8, tokens);
+    // One token tile: who is here writes the other area next, and meets the readers of this one at
+    // the barrier before it is written again.
+    if constexpr (NT > 1) consumer_sync();
   }
-  consumer_sync();
-  if (block.warp < NT) {
-    float sum[4] = {};
-#pragma unroll
-    for (int w = 0; w < kStepConsumerWarps; ++w) {
-      const float4 other = scratch[(w * NT + block.warp) * 32];
-      sum[0] += other.x;
-      sum[1] += other.y;
-      sum[2] += other.z;
-      sum[3] += other.w;
-    }
-    epilogue(block.warp, sum);
-  }
-  consumer_sync();
+  ++block.tiles;
 }
 
-/// One tile after the other, its chunks dealt out to the four teams: for operations with about one
-/// tile a block. epilogue(tile, nt, sum) runs in warp nt.
-template <Format F, int NT, class Epilogue>
-__device__ __forceinline__ void multiply_split(Block& block, const PackedShape& shape, int tile,
-                                               const Operand<NT>& operand, Epilogue&& epilogue) {
-  float acc[NT][4];
-  clear<NT>(acc);
+/// Deals `rows` x `tokens` results to the threads, from tile to tile starting with another warp.
+template <class Visit>
+__device__ __forceinline__ void for_results(const Block& block, int rows, int tokens,
+                                            Visit&& visit) {
+  const unsigned shift = block.tiles % kStepConsumerWarps * 32;
 #pragma unroll 1
-  for (int chunk = block.team(); chunk < shape.chunks(); chunk += kStepTeams) {
-    const unsigned stage = block.stage + chunk;
-    multiply_chunk<F, NT>(
-        block, slot_address(block, stage), shape.chunk_width(chunk), shape.cols % 128 == 0,
-        block.team_warp(), operand, chunk * chunk_columns(F), [&] { wait_full(block, stage); },
-        acc);
-    release(block, stage);
+  for (int i = (threadIdx.x + shift) % kStepConsumers; i < rows * tokens; i += kStepConsumers) {
+    visit(i % rows, i / rows);
   }
-  block.stage += shape.chunks();
-  reduce_block<NT>(block, acc, [&](int nt, const float(&sum)[4]) { epilogue(tile, nt, sum); });
 }
 
-/// Calls store(row, token, value) for the results a lane holds, tokens of the step only.
-template <class Store>
-__device__ __forceinline__ void for_results(const Block& block, int tile, int nt,
-                                            const float (&acc)[4], Store&& store) {
+/// Finishes a tile with store(row, token, value).
+template <int NT, class Store>
+__device__ __forceinline__ void store_tile(Block& block, int tile, const float (&acc)[NT][4],
+                                           Store&& store) {
+  finish_tile<NT>(block, acc, [&](const TileSums& sums, int first, int tokens) {
+    for_results(block, kTileRows, tokens, [&](int row, int token) {
+      store(tile * kTileRows + row, first + token, sums.sum(row, token));
+    });
+  });
+}
+
+/// The next stages times columns k, k + 1, ... of an operand that is close at hand.
+template <Format F, int NT>
+__device__ __forceinline__ void multiply_tile(Block& block, const PackedShape& shape,
+                                              const Operand<NT>& operand, float (&acc)[NT][4]) {
+  clear<NT>(acc);
+#pragma unroll 2
+  for (int chunk = 0; chunk < shape.chunks(); ++chunk) {
+    const int width = shape.chunk_width(chunk);
+    StageOperand<F, NT> b;
+    b.load(block, operand, chunk * chunk_columns(F), width);
+    multiply_stage<F, NT>(block, await_stage(block, block.next), width, b, acc);
+    release(block);
+  }
+}
+
+/// How many stages' operands are loaded together where they come from L2.
+template <Format F, int NT>
+inline constexpr int kAheadStages = NT * kWarpGroups<F> >= 8 ? 1 : 8 / (NT * kWarpGroups<F>);
+
+/// `count` stages of one tile whose operands are in device memory: describe(i) gives the columns of
+/// stage i. Loads of several stages are on their way together.
+template <Format F, int NT>
+struct StageColumns {
+  Operand<NT> operand;
+  int first;
+  int width;
+};
+template <Format F, int NT, class Describe>
+__device__ __forceinline__ void multiply_stages(Block& block, int count, Describe&& describe,
+                                                float (&acc)[NT][4]) {
+  constexpr int kAhead = kAheadStages<F, NT>;
+#pragma unroll 1
+  for (int begin = 0; begin < count; begin += kAhead) {
+    StageOperand<F, NT> b[kAhead];
+    int width[kAhead];
 #pragma unroll
-  for (int i = 0; i < 4; ++i) {
-    const int row = tile * kTileRows + block.lane / 4 + i / 2 * 8;
-    const int token = nt * 8 + block.lane % 4 * 2 + i % 2;
-    if (token < block.tokens()) store(row, token, acc[i]);
+    for (int i = 0; i < kAhead; ++i) {
+      if (begin + i >= count) break;
+      const StageColumns<F, NT> columns = describe(begin + i);
+      width[i] = columns.width;
+      b[i].load(block, columns.operand, columns.first, columns.width);
+    }
+#pragma unroll
+    for (int i = 0; i < kAhead; ++i) {
+      if (begin + i >= count) break;
+      multiply_stage<F, NT>(block, await_stage(block, block.next), width[i], b[i], acc);
+      release(block);
+    }
   }
 }
 

@@ -8,60 +8,46 @@
 
 namespace caretd::kernels::cuda::CARETD_STEP_NAMESPACE {
 
-/// Starts the load of the next stage. Only a few stages are on their way at a time: a longer queue
-/// does not raise the bandwidth, and every small load of the consumers would wait behind it.
-__device__ __forceinline__ void send(Block& block, const std::byte* from, unsigned bytes) {
-  const Divisor& slots = block.p.divide.slots;
-  const unsigned lap = slots.quotient(block.stage);
-  const unsigned slot = block.stage - lap * slots.divisor;
-  if (block.stage >= block.p.window) {
-    const unsigned earlier = block.stage - block.p.window;
-    mbarrier_wait(shared_address(&block.header->full[slots.remainder(earlier)]),
-                  slots.quotient(earlier) & 1U);
-  }
-  mbarrier_wait(shared_address(&block.header->empty[slot]), (lap & 1U) ^ 1U);
-  if (block.lane == 0) {
-    *static_cast<volatile unsigned*>(&block.header->issued[slot]) = block.stage;
-  }
-  bulk_load(slot_address(block, block.stage), from, bytes,
-            shared_address(&block.header->full[slot]), block.lane);
-  ++block.stage;
-}
+/// Waits until the next stage may be loaded and returns its slot's address. Only a few stages are on
+/// their way at a time: a longer queue does not raise the bandwidth, and every small load of the
+/// consumers would wait behind it.
+struct Sender {
+  Block& block;
+  RingPlace earlier = {};  ///< the stage that must have arrived before the next one is loaded
+  unsigned issued = 0;
 
-/// Stages of one packed tile.
-__device__ __forceinline__ void send_tile(Block& block, const PackedShape& shape,
-                                          const std::byte* matrix, int tile) {
-  const std::byte* from = matrix + tile * shape.tile_bytes();
-#pragma unroll 1
-  for (int chunk = 0; chunk < shape.chunks(); ++chunk) {
-    send(block, from + shape.chunk_offset(chunk), shape.chunk_bytes(chunk));
+  __device__ __forceinline__ std::uint32_t claim() {
+    if (issued >= block.p.window) {
+      mbarrier_wait(shared_address(&block.header->full[earlier.slot]), earlier.parity);
+      earlier.advance(block.p.shared.slots);
+    }
+    ++issued;
+    mbarrier_wait(shared_address(&block.header->empty[block.next.slot]), block.next.parity ^ 1U);
+    return block.slot_address(block.next.slot);
   }
-}
-
-/// The tiles of an operation in the order in which the teams multiply them; address(tile) is where
-/// a tile begins.
-template <class Address>
-__device__ __forceinline__ void send_groups(Block& block, const PackedShape& shape,
-                                            const Share& share, Address&& address) {
-#pragma unroll 1
-  for (int group = 0; group < share.count; group += kStepTeams) {
-    const int tiles = share.group_size(group);
+  [[nodiscard]] __device__ __forceinline__ std::uint32_t full() const {
+    return shared_address(&block.header->full[block.next.slot]);
+  }
+  __device__ __forceinline__ void send(const std::byte* from, unsigned bytes) {
+    const std::uint32_t to = claim();
+    bulk_load(to, from, bytes, full(), block.lane);
+    block.next.advance(block.p.shared.slots);
+  }
+  /// Stages of one packed tile.
+  __device__ __forceinline__ void send_tile(const PackedShape& shape, const std::byte* tile) {
 #pragma unroll 1
     for (int chunk = 0; chunk < shape.chunks(); ++chunk) {
-#pragma unroll 1
-      for (int i = 0; i < tiles; ++i) {
-        send(block, address(share.tile(group + i)) + shape.chunk_offset(chunk),
-             shape.chunk_bytes(chunk));
-      }
+      send(tile + shape.chunk_offset(chunk), shape.chunk_bytes(chunk));
     }
   }
-}
-
-__device__ __forceinline__ void send_tiles(Block& block, const PackedShape& shape,
-                                           const std::byte* matrix) {
-  send_groups(block, shape, Share(block, shape.tiles()),
-              [&](int tile) { return matrix + tile * shape.tile_bytes(); });
-}
+  __device__ __forceinline__ void send_tiles(const PackedShape& shape, const std::byte* matrix) {
+    const Share share(block, shape.tiles());
+#pragma unroll 1
+    for (int i = 0; i < share.count; ++i) {
+      send_tile(shape, matrix + share.tile(i) * shape.tile_bytes());
+    }
+  }
+};
 
 /// Asks for the block's share of a matrix to be brought into L2, within `budget` bytes.
 __device__ __forceinline__ void prefetch_tiles(const Block& block, const PackedShape& shape,
@@ -114,26 +100,60 @@ __device__ __forceinline__ void prefetch_attention(const Block& block, Format fo
   prefetch_tiles(block, ffn.up, ffn.always_up, budget);
 }
 
-__device__ __forceinline__ void send_attention(Block& block, Format format, int layer) {
+/// The KV rows of the block's items. Rows of earlier steps are there already; those of this step's
+/// tokens are written before grid barrier `written`.
+__device__ __forceinline__ void send_kv(Sender& sender, int layer, unsigned written) {
+  const Block& block = sender.block;
+  const StepParams& p = block.p;
+  const int row_bytes = sizes(p).kv_width() * 2;
+  const int pitch = kv_pitch(sizes(p));
+#pragma unroll 1
+  for (int i = block.index; i < p.batch.items; i += block.blocks) {
+    const AttentionItem item = i == block.index ? block.header->item : p.batch.item[i];
+    const StepRun& run = block.header->run[item.run];
+    const int fresh = block.header->token[run.first_token].position;
+#pragma unroll 1
+    for (int begin = item.begin; begin < item.end; begin += kAttentionTile) {
+      const int page = p.batch.pages[run.first_page + begin / kPageRows];
+      if (begin + kAttentionTile > fresh) {
+        if (block.lane == 0) wait_for(&p.counters->barrier, written * block.blocks);
+        __syncwarp();
+        fence_bulk_copies();
+      }
+#pragma unroll 1
+      for (int row = 0; row < kAttentionTile; row += kStageRows) {
+        const std::uint32_t to = sender.claim();
+        bulk_load_rows(to, pitch, reinterpret_cast<const std::byte*>(page_row(p, page, layer, row)),
+                       kStageRows, row_bytes, sender.full(), block.lane);
+        sender.block.next.advance(p.shared.slots);
+      }
+    }
+  }
+}
+
+/// `barriers` is the number of grid barriers before this layer.
+__device__ __forceinline__ void send_attention(Sender& sender, Format format, int layer,
+                                               unsigned barriers) {
+  const Block& block = sender.block;
   const StepDims& dims = sizes(block.p);
   const AttentionWeightsOf weights(block.p, format, layer);
-  send_tiles(block, weights.first, weights.first_data);
+  sender.send_tiles(weights.first, weights.first_data);
   prefetch_attention(block, format, layer);
-  if (dims.q_rank > 0) send_tiles(block, weights.q_b, weights.q_b_data);
+  if (dims.q_rank > 0) sender.send_tiles(weights.q_b, weights.q_b_data);
   const Share absorb(block, dims.heads * dims.kv_rank / kAbsorbRows);
-  const std::int64_t stage_bytes = weights.absorb.tile_bytes() * (kAbsorbRows / kTileRows);
+  const std::int64_t stage_bytes = weights.absorb.tile_bytes() * kAbsorbTiles;
 #pragma unroll 1
   for (int i = 0; i < absorb.count; ++i) {
-    send(block, weights.absorb_data + absorb.tile(i) * stage_bytes, stage_bytes);
+    sender.send(weights.absorb_data + absorb.tile(i) * stage_bytes, stage_bytes);
   }
+  send_kv(sender, layer, barriers + (dims.q_rank > 0 ? 3 : 2));
   const Share value(block, dims.heads * weights.value.tiles());
 #pragma unroll 1
   for (int i = 0; i < value.count; ++i) {
-    send_tile(block, weights.value, weights.value_data, value.tile(i));
+    sender.send_tile(weights.value,
+                     weights.value_data + value.tile(i) * weights.value.tile_bytes());
   }
-  const Share out(block, weights.out.tiles());
-#pragma unroll 1
-  for (int i = 0; i < out.count; ++i) send_tile(block, weights.out, weights.out_data, out.tile(i));
+  sender.send_tiles(weights.out, weights.out_data);
 }
 
 /// While the choice of experts is awaited, the memory pipe has room for what is known already.
@@ -148,9 +168,10 @@ __device__ __forceinline__ void prefetch_beyond_routing(const Block& block, Form
 }
 
 template <Format F, int NT>
-__device__ __forceinline__ void send_ffn(Block& block, int layer) {
+__device__ __forceinline__ void send_ffn(Sender& sender, int layer) {
+  Block& block = sender.block;
   const FfnWeights ffn(block.p, F, layer);
-  send_tiles(block, ffn.up, ffn.always_up);
+  sender.send_tiles(ffn.up, ffn.always_up);
   const RoutingTable table(block, NT * 8);
   int distinct = 0;
   if (ffn.moe) {
@@ -158,34 +179,41 @@ __device__ __forceinline__ void send_ffn(Block& block, int layer) {
     distinct = await_routing(block, table, layer);
     const int tiles = ffn.expert_up.tiles();
     const Share share(block, distinct * tiles, ffn.up.tiles());
-    send_groups(block, ffn.expert_up, share, [&](int tile) {
-      const int d = block.p.divide.expert_tiles.quotient(tile);
-      return ffn.experts_up + table.expert[d] * ffn.expert_up.bytes() +
-             (tile - d * tiles) * ffn.expert_up.tile_bytes();
-    });
+#pragma unroll 1
+    for (int i = 0; i < share.count; ++i) {
+      const int d = block.p.divide.expert_tiles.quotient(share.tile(i));
+      sender.send_tile(ffn.expert_up,
+                       ffn.experts_up + table.expert[d] * ffn.expert_up.bytes() +
+                           (share.tile(i) - d * tiles) * ffn.expert_up.tile_bytes());
+    }
   }
   const Share share(block, ffn.down.tiles());
 #pragma unroll 1
   for (int i = 0; i < share.count; ++i) {
-    send_tile(block, ffn.down, ffn.always_down, share.tile(i));
+    sender.send_tile(ffn.down, ffn.always_down + share.tile(i) * ffn.down.tile_bytes());
 #pragma unroll 1
     for (int d = 0; d < distinct; ++d) {
-      send_tile(block, ffn.expert_down,
-                ffn.experts_down + table.expert[d] * ffn.expert_down.bytes(), share.tile(i));
+      sender.send_tile(ffn.expert_down, ffn.experts_down +
+                                            table.expert[d] * ffn.expert_down.bytes() +
+                                            share.tile(i) * ffn.expert_down.tile_bytes());
     }
   }
 }
 
 template <Format F, int NT>
 __device__ __forceinline__ void produce(Block& block) {
+  const StepParams& p = block.p;
+  const StepDims& dims = sizes(p);
+  Sender sender{block};
+  unsigned barriers = p.embed != 0 ? 1 : 0;
 #pragma unroll 1
-  for (int layer = block.p.first_layer; layer < block.p.last_layer; ++layer) {
-    send_attention(block, F, layer);
-    send_ffn<F, NT>(block, layer);
+  for (int layer = p.first_layer; layer < p.last_layer; ++layer) {
+    send_attention(sender, F, layer, barriers);
+    send_ffn<F, NT>(sender, layer);
+    barriers += grid_barriers_of_layer(dims, p.batch.combine_separately != 0);
   }
-  if (block.p.batch.outputs > 0) {
-    const StepDims& dims = sizes(block.p);
-    send_tiles(block, PackedShape{Format::bf16, dims.vocab, dims.hidden}, block.p.weights.head);
+  if (p.batch.outputs > 0) {
+    sender.send_tiles(PackedShape{Format::bf16, dims.vocab, dims.hidden}, p.weights.head);
   }
 }
 

@@ -30,11 +30,6 @@ struct RoutingTable {
   [[nodiscard]] __device__ std::uint8_t slot(int d, int token) const {
     return slot_of[d * max_tokens + token];
   }
-  /// Weight of distinct expert d for a token, 0 where the token did not choose it.
-  [[nodiscard]] __device__ float weight(int d, int token) const {
-    const std::uint8_t s = slot(d, token);
-    return s == kNotRouted ? 0.0F : weight_of[token * kMaxTopK + s];
-  }
 };
 
 /// Uniform in [0, 1), a function of its arguments only (bench: forced routing).
@@ -131,14 +126,16 @@ __device__ __forceinline__ Choice take_largest(const StepDims& dims, int lane, f
 __device__ __forceinline__ float logit_of(const StepParams& p, int token, int expert, int parts) {
   const float2* at = p.buffers.router_parts +
                      static_cast<std::int64_t>(token) * kRouterParts * sizes(p).experts + expert;
+  float2 part[kRouterParts];
   float dot = 0.0F;
   float squares = 0.0F;
 #pragma unroll
+  for (int i = 0; i < kRouterParts; ++i) part[i] = __ldcg(at + min(i, parts - 1) * sizes(p).experts);
+#pragma unroll
   for (int i = 0; i < kRouterParts; ++i) {
     if (i >= parts) break;
-    const float2 part = __ldcg(at + i * sizes(p).experts);
-    dot += part.x;
-    squares += part.y;
+    dot += part[i].x;
+    squares += part[i].y;
   }
   return dot * rsqrtf(squares / sizes(p).hidden + p.dims.norm_epsilon);
 }

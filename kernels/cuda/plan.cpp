@@ -23,9 +23,8 @@ int routing_bytes(const StepDims& dims, int tokens) {
 }
 
 int attention_bytes(const StepDims& dims) {
-  return kAttentionRows * kv_pitch(dims) +
-         2 * kAttentionRows * (kAttentionTile + 1) * 4 + kAttentionRows * (kAttentionTile + 8) * 2 +
-         kAttentionRows * 4;
+  return kAttentionRows * kv_pitch(dims) + 2 * kAttentionRows * (kAttentionTile + 1) * 4 +
+         kAttentionRows * (kAttentionTile + 8) * 2 + kAttentionRows * 4;
 }
 
 /// The combined rows of the step's tokens, and behind them the weights of the splits.

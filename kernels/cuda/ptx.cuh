@@ -233,6 +233,10 @@ __device__ __forceinline__ std::uint32_t pack_bf16(float low, float high) {
   return *reinterpret_cast<const std::uint32_t*>(&pair);
 }
 
+__device__ __forceinline__ float2 unpack_bf16(std::uint32_t pair) {
+  return make_float2(__uint_as_float(pair << 16), __uint_as_float(pair & 0xFFFF0000U));
+}
+
 /// Four E4M3 bytes to two BF16 pairs, each value 2^-120 too small: {bytes 1, 3} and {bytes 0, 2}.
 /// Moving sign, exponent and mantissa is exact for subnormals too.
 __device__ __forceinline__ void widen_fp8(std::uint32_t bytes, std::uint32_t& odd,

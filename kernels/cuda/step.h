@@ -25,11 +25,11 @@ inline constexpr int kAttentionTile = kPageRows;  ///< KV rows the attention wor
 inline constexpr int kAttentionRows = 16;         ///< (token, head) rows of one attention item
 inline constexpr int kStageRows = 16;             ///< KV rows of one ring stage
 inline constexpr int kTileStages = kAttentionTile / kStageRows;
-inline constexpr int kMaxSplits = 256;     ///< pieces of a run's KV rows
+inline constexpr int kMaxSplits = 256;  ///< pieces of a run's KV rows
 inline constexpr int kCandidateCount = 64;
 inline constexpr int kRouterParts = 4;  ///< blocks that share the columns of a router row
 inline constexpr int kProfileMarks = 2048;
-inline constexpr unsigned kStepWindow = 4;
+inline constexpr unsigned kStepWindow = 3;
 
 /// Eight warps leave each thread 168 registers; with sixteen the compiler spills.
 inline constexpr int kStepConsumerWarps = 8;
@@ -191,7 +191,7 @@ struct StepBuffers {
   __nv_bfloat16* q = nullptr;          ///< [T, q_width], BF16 activation order
   float* kv = nullptr;                 ///< [T, kv_width]: kv_a's output
   __nv_bfloat16* query = nullptr;      ///< [T * heads, kv_width]: absorbed queries, plain order
-  float* partial = nullptr;            ///< [items, 16, kv_rank]: unnormalised attention outputs
+  __nv_bfloat16* partial = nullptr;    ///< [items, 16, kv_rank]: unnormalised attention outputs
   float2* partial_stats = nullptr;     ///< [items, 16]: row maximum (log2 units) and row sum
   __nv_bfloat16* context = nullptr;    ///< [T * heads, kv_rank], BF16 order (separate combine)
   __nv_bfloat16* attention = nullptr;  ///< [T, heads * v], stream format's activation order
@@ -280,9 +280,9 @@ struct StepParams {
   int last_layer = 0;  ///< one past
   int embed = 1;       ///< start from token ids; otherwise x is given
   int want_candidates = 0;
-  unsigned forced_routing = 0;  ///< not 0: seed of uniformly random expert choices
+  unsigned forced_routing = 0;    ///< not 0: seed of uniformly random expert choices
   unsigned window = kStepWindow;  ///< ring stages a block has on their way at most
-  unsigned prefetch_bytes = 0;  ///< of weights a block asks into L2 ahead of its ring
+  unsigned prefetch_bytes = 0;    ///< of weights a block asks into L2 ahead of its ring
 };
 
 /// Prepares the kernels for `shared_bytes` of dynamic shared memory a block; once per device.

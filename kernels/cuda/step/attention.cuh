@@ -139,8 +139,8 @@ __device__ __forceinline__ void absorb_queries(Block& block) {
     finish_tile<NT>(block, acc, [&](const TileSums& sums, int first_token, int tokens) {
       for_results(block, kAbsorbRows, tokens, [&](int row, int t) {
         const std::int64_t query = static_cast<std::int64_t>(first_token + t) * dims.heads + head;
-        block.p.buffers.query[query * dims.kv_width() + first_row + row] = __float2bfloat16(
-            sums.sum(row % kTileRows, t, row / kTileRows, kAbsorbTiles));
+        block.p.buffers.query[query * dims.kv_width() + first_row + row] =
+            __float2bfloat16(sums.sum(row % kTileRows, t, row / kTileRows, kAbsorbTiles));
       });
     });
   }
@@ -227,20 +227,26 @@ __device__ __forceinline__ void score_tile(const Block& block, const AttentionSh
   }
   const std::uint32_t b =
       stage + (column % kStageRows + lane % 8) * shared.pitch + (lane / 8 & 1) * 16;
+  // Steps past the last one repeat it and are dropped: their loads must not wait for a branch.
   constexpr int kChains = 4;
   float c[kChains][4] = {};
-#pragma unroll 3
+#pragma unroll 2
   for (int step = part * per_part; step < end; step += kChains) {
+    uint2 keys[kChains];
+    uint4 query[kChains];
 #pragma unroll
     for (int i = 0; i < kChains; ++i) {
-      if (step + i >= end) break;
-      const uint2 keys = load_matrix_x2(b + (step + i) * 32);
-      multiply_accumulate(c[i], load_matrix_x4(a + (step + i) * 32), keys.x, keys.y);
+      const int at = min(step + i, end - 1) * 32;
+      keys[i] = load_matrix_x2(b + at);
+      query[i] = load_matrix_x4(a + at);
+    }
+#pragma unroll
+    for (int i = 0; i < kChains; ++i) {
+      if (step + i < end) multiply_accumulate(c[i], query[i], keys[i].x, keys[i].y);
     }
   }
-  float* out = shared.scores +
-               (part * kAttentionRows + lane / 4) * AttentionShared::kScorePitch + column +
-               lane % 4 * 2;
+  float* out = shared.scores + (part * kAttentionRows + lane / 4) * AttentionShared::kScorePitch +
+               column + lane % 4 * 2;
   out[0] = c[0][0] + c[1][0] + c[2][0] + c[3][0];
   out[1] = c[0][1] + c[1][1] + c[2][1] + c[3][1];
   out[8 * AttentionShared::kScorePitch] = c[0][2] + c[1][2] + c[2][2] + c[3][2];
@@ -249,8 +255,8 @@ __device__ __forceinline__ void score_tile(const Block& block, const AttentionSh
 
 inline constexpr int kRowsPerWarp = kAttentionRows / kStepConsumerWarps;
 
-/// Online softmax of one tile: warp w takes rows w, w + warps, ..., a lane two KV rows. `visible` is
-/// the number of leading rows of the tile that a query row may see.
+/// Online softmax of one tile: warp w takes rows w, w + warps, ..., a lane two KV rows. `visible`
+/// is the number of leading rows of the tile that a query row may see.
 __device__ __forceinline__ void weigh_tile(const Block& block, const AttentionShared& shared,
                                            const int (&visible)[kRowsPerWarp], int begin,
                                            float2 (&running)[kRowsPerWarp]) {
@@ -274,8 +280,7 @@ __device__ __forceinline__ void weigh_tile(const Block& block, const AttentionSh
     const float second = none ? 0.0F : exp2f(score[1] - maximum);
     const float factor = running[r].x == -INFINITY ? 0.0F : exp2f(running[r].x - maximum);
     running[r] = make_float2(maximum, running[r].y * factor + warp_sum(first + second));
-    __nv_bfloat16* weights =
-        shared.weights + row * AttentionShared::kWeightPitch + block.lane;
+    __nv_bfloat16* weights = shared.weights + row * AttentionShared::kWeightPitch + block.lane;
     weights[0] = __float2bfloat16(first);
     weights[32] = __float2bfloat16(second);
     if (block.lane == 0) shared.factor[row] = factor;
@@ -325,20 +330,22 @@ __device__ __forceinline__ void store_partial(const Block& block, int item,
   const StepDims& dims = sizes(block.p);
   const int lane = block.lane;
   const int tiles = dims.kv_rank / 8 / kStepConsumerWarps;
-  float* partial =
+  __nv_bfloat16* partial =
       block.p.buffers.partial + static_cast<std::int64_t>(item) * kAttentionRows * dims.kv_rank;
 #pragma unroll
   for (int tile = 0; tile < kMaxColumnTiles; ++tile) {
     if (tile >= tiles) break;
-    float* at = partial + lane / 4 * dims.kv_rank + (block.warp * tiles + tile) * 8 + lane % 4 * 2;
-    *reinterpret_cast<float2*>(at) = make_float2(out[tile][0], out[tile][1]);
-    *reinterpret_cast<float2*>(at + 8 * dims.kv_rank) = make_float2(out[tile][2], out[tile][3]);
+    __nv_bfloat16* at =
+        partial + lane / 4 * dims.kv_rank + (block.warp * tiles + tile) * 8 + lane % 4 * 2;
+    *reinterpret_cast<std::uint32_t*>(at) = pack_bf16(out[tile][0], out[tile][1]);
+    *reinterpret_cast<std::uint32_t*>(at + 8 * dims.kv_rank) =
+        pack_bf16(out[tile][2], out[tile][3]);
   }
   if (lane != 0) return;
 #pragma unroll
   for (int r = 0; r < kRowsPerWarp; ++r) {
-    block.p.buffers
-        .partial_stats[item * kAttentionRows + block.warp + r * kStepConsumerWarps] = running[r];
+    block.p.buffers.partial_stats[item * kAttentionRows + block.warp + r * kStepConsumerWarps] =
+        running[r];
   }
 }
 
@@ -391,7 +398,7 @@ __device__ __forceinline__ void combine_splits(const Block& block, int token, in
   const int first_item = run.first_item + row / kAttentionRows * run.splits;
   const float2* stats =
       p.buffers.partial_stats + first_item * kAttentionRows + row % kAttentionRows;
-  const float* partial =
+  const __nv_bfloat16* partial =
       p.buffers.partial +
       (static_cast<std::int64_t>(first_item) * kAttentionRows + row % kAttentionRows) *
           sizes(p).kv_rank;
@@ -403,12 +410,12 @@ __device__ __forceinline__ void combine_splits(const Block& block, int token, in
   const int part = thread / owners;
 
   // The first rows of this thread are asked for before the statistics that weigh them are known.
-  constexpr int kAhead = 16;
-  float4 ahead[kAhead];
+  constexpr int kAhead = 8;
+  uint2 ahead[kAhead];
 #pragma unroll
   for (int i = 0; i < kAhead; ++i) {
     const int s = min(part + i * parts, run.splits - 1);
-    ahead[i] = *reinterpret_cast<const float4*>(partial + s * stride + mine);
+    ahead[i] = *reinterpret_cast<const uint2*>(partial + s * stride + mine);
   }
   constexpr int kStats = kMaxSplits / 32;
   float2 stat[kStats];
@@ -423,8 +430,8 @@ __device__ __forceinline__ void combine_splits(const Block& block, int token, in
   for (int i = 0; i < kStats; ++i) maximum = fmaxf(maximum, stat[i].x);
   maximum = warp_max(maximum);
   float total = 0.0F;
-  float* factors = reinterpret_cast<float*>(block.activations() + block.p.shared.activation_bytes) -
-                   kMaxSplits;
+  float* factors =
+      reinterpret_cast<float*>(block.activations() + block.p.shared.activation_bytes) - kMaxSplits;
 #pragma unroll
   for (int i = 0; i < kStats; ++i) {
     stat[i].x = stat[i].x == -INFINITY ? 0.0F : exp2f(stat[i].x - maximum);
@@ -437,10 +444,12 @@ __device__ __forceinline__ void combine_splits(const Block& block, int token, in
   }
   consumer_sync();
   float4 sum = make_float4(0, 0, 0, 0);
-  const auto add = [&](int s, float4 v) {
+  const auto add = [&](int s, uint2 v) {
     const float factor = factors[s];
-    sum = make_float4(sum.x + factor * v.x, sum.y + factor * v.y, sum.z + factor * v.z,
-                      sum.w + factor * v.w);
+    const float2 low = unpack_bf16(v.x);
+    const float2 high = unpack_bf16(v.y);
+    sum = make_float4(sum.x + factor * low.x, sum.y + factor * low.y, sum.z + factor * high.x,
+                      sum.w + factor * high.y);
   };
 #pragma unroll
   for (int i = 0; i < kAhead; ++i) {
@@ -449,7 +458,7 @@ __device__ __forceinline__ void combine_splits(const Block& block, int token, in
   }
 #pragma unroll 4
   for (int s = part + kAhead * parts; s < run.splits; s += parts) {
-    add(s, *reinterpret_cast<const float4*>(partial + s * stride + mine));
+    add(s, *reinterpret_cast<const uint2*>(partial + s * stride + mine));
   }
   auto* sums = reinterpret_cast<float4*>(block.scratch());
   sums[thread] = sum;
@@ -505,12 +514,12 @@ __device__ __forceinline__ void expand_values(Block& block) {
     }
     float acc[NT][4];
     multiply_tile<Format::bf16, NT>(block, shape, operand, acc);
-    store_tile<NT>(block, share.tile(i) - head * shape.tiles(), acc,
-                   [&](int row, int token, float value) {
-                     store_activation<F>(block.p.buffers.attention +
-                                             static_cast<std::int64_t>(token) * dims.heads * dims.v,
-                                         head * dims.v + row, value);
-                   });
+    store_tile<NT>(
+        block, share.tile(i) - head * shape.tiles(), acc, [&](int row, int token, float value) {
+          store_activation<F>(
+              block.p.buffers.attention + static_cast<std::int64_t>(token) * dims.heads * dims.v,
+              head * dims.v + row, value);
+        });
   }
 }
 

@@ -74,8 +74,9 @@ __device__ __forceinline__ void gate_and_up(Block& block, int layer) {
   for (int i = 0; i < always.count; ++i) {
     float acc[NT][4];
     multiply_tile<F, NT>(block, ffn.up, operand, acc);
-    store_gated<F, NT>(block, always.tile(i), acc,
-                       [&](int token) { return GatedTarget{ffn_row(p, token), 1.0F}; });
+    store_gated<F, NT>(block, always.tile(i), acc, [&](int token) {
+      return GatedTarget{ffn_row(p, token), 1.0F};
+    });
   }
   if (!ffn.moe) return;
   mbarrier_wait(shared_address(&block.header->routing_ready), block.moe_layers++ & 1U);
@@ -136,8 +137,8 @@ struct FfnRows {
     consumer_sync();
     base = reinterpret_cast<const __nv_bfloat16*>(block.activations());
   }
-  /// Rows of a lane's tokens in distinct expert d, or (-1) in the part every token uses. Tokens that
-  /// did not choose the expert count as zeros.
+  /// Rows of a lane's tokens in distinct expert d, or (-1) in the part every token uses. Tokens
+  /// that did not choose the expert count as zeros.
   template <int NT>
   [[nodiscard]] __device__ __forceinline__ Operand<NT> operand(const Block& block,
                                                                const RoutingTable& table,
@@ -147,7 +148,7 @@ struct FfnRows {
 #pragma unroll
     for (int nt = 0; nt < NT; ++nt) {
       const int token = min(nt * 8 + block.lane / 4, block.tokens() - 1);
-      const std::uint8_t slot = d < 0 ? 0 : table.slot(d, token);
+      const int slot = d < 0 ? 0 : block.tokens() == 1 ? d : table.slot(d, token);
       const int column = d < 0 ? 0 : dims.shared_width + slot * dims.expert_width;
       result.row[nt] = slot == RoutingTable::kNotRouted
                            ? nullptr
@@ -157,8 +158,8 @@ struct FfnRows {
   }
 };
 
-/// The element of the residual stream that a thread will add to when its tile is complete, asked for
-/// in good time.
+/// The element of the residual stream that a thread will add to when its tile is complete, asked
+/// for in good time.
 struct Residual {
   float* x;
   int hidden;

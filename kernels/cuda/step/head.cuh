@@ -146,8 +146,8 @@ __device__ __forceinline__ int merge_lists(std::uint64_t* keys, const std::uint6
   return half;
 }
 
-/// Merges the blocks' candidates of the rows this block is responsible for into the output. The keys
-/// reach into the ring, which is empty.
+/// Merges the blocks' candidates of the rows this block is responsible for into the output. The
+/// keys reach into the ring, which is empty.
 __device__ __forceinline__ void merge_candidates(const Block& block) {
   const StepParams& p = block.p;
   auto* keys = reinterpret_cast<std::uint64_t*>(block.activations());

@@ -164,13 +164,13 @@ struct TileSums {
   }
 };
 
-/// Calls visit(sums, first token, tokens) once the sums of all warps are in shared memory, for every
-/// eight tokens. All consumer warps; visit() must not wait for others.
+/// Calls visit(sums, first token, tokens) once the sums of all warps are in shared memory, for
+/// every eight tokens. All consumer warps; visit() must not wait for others.
 template <int NT, class Visit>
 __device__ __forceinline__ void finish_tile(Block& block, const float (&acc)[NT][4],
                                             Visit&& visit) {
-  const TileSums sums{reinterpret_cast<float*>(
-      block.scratch() + (NT == 1 ? block.tiles % 2 * kTileSumBytes : 0))};
+  const TileSums sums{
+      reinterpret_cast<float*>(block.scratch() + (NT == 1 ? block.tiles % 2 * kTileSumBytes : 0))};
 #pragma unroll
   for (int nt = 0; nt < NT; ++nt) {
     const int tokens = min(8, block.tokens() - nt * 8);
@@ -224,7 +224,7 @@ __device__ __forceinline__ void multiply_tile(Block& block, const PackedShape& s
 
 /// How many stages' operands are loaded together where they come from L2.
 template <Format F, int NT>
-inline constexpr int kAheadStages = NT * kWarpGroups<F> >= 8 ? 1 : 8 / (NT * kWarpGroups<F>);
+inline constexpr int kAheadStages = NT* kWarpGroups<F> >= 4 ? 1 : 4 / (NT * kWarpGroups<F>);
 
 /// `count` stages of one tile whose operands are in device memory: describe(i) gives the columns of
 /// stage i. Loads of several stages are on their way together.

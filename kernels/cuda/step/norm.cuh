@@ -23,7 +23,7 @@ __device__ __forceinline__ Operand<NT> staged_operand(const Block& block) {
 template <Format F>
 __device__ __forceinline__ void stage_norm(const Block& block, const float* x, int width,
                                            const float* weight) {
-  constexpr int kAhead = 4;  // pieces of a thread on their way together
+  constexpr int kAhead = 2;  // pieces of a thread on their way together
   constexpr int kPiece = kStepConsumers * 4;
   const int per_token = (width + kPiece - 1) / kPiece;
   const int pieces = block.tokens() * per_token;
@@ -39,7 +39,8 @@ __device__ __forceinline__ void stage_norm(const Block& block, const float* x, i
       const bool valid = begin + i < pieces && column < width;
       v[i] = w[i] = make_float4(0, 0, 0, 0);
       if (!valid) continue;
-      v[i] = *reinterpret_cast<const float4*>(x + static_cast<std::int64_t>(token) * width + column);
+      v[i] =
+          *reinterpret_cast<const float4*>(x + static_cast<std::int64_t>(token) * width + column);
       w[i] = __ldg(reinterpret_cast<const float4*>(weight + column));
     }
 #pragma unroll
@@ -65,7 +66,8 @@ __device__ __forceinline__ void stage_norm(const Block& block, const float* x, i
   if (thread < block.tokens()) {
     float sum = 0.0F;
 #pragma unroll
-    for (int warp = 0; warp < kStepConsumerWarps; ++warp) sum += block.header->squares[thread][warp];
+    for (int warp = 0; warp < kStepConsumerWarps; ++warp)
+      sum += block.header->squares[thread][warp];
     block.header->scale[thread] =
         rsqrtf(sum / static_cast<float>(width) + block.p.dims.norm_epsilon);
   }

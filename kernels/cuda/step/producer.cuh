@@ -8,8 +8,8 @@
 
 namespace caretd::kernels::cuda::CARETD_STEP_NAMESPACE {
 
-/// Waits until the next stage may be loaded and returns its slot's address. Only a few stages are on
-/// their way at a time: a longer queue does not raise the bandwidth, and every small load of the
+/// Waits until the next stage may be loaded and returns its slot's address. Only a few stages are
+/// on their way at a time: a longer queue does not raise the bandwidth, and every small load of the
 /// consumers would wait behind it.
 struct Sender {
   Block& block;
@@ -182,9 +182,8 @@ __device__ __forceinline__ void send_ffn(Sender& sender, int layer) {
 #pragma unroll 1
     for (int i = 0; i < share.count; ++i) {
       const int d = block.p.divide.expert_tiles.quotient(share.tile(i));
-      sender.send_tile(ffn.expert_up,
-                       ffn.experts_up + table.expert[d] * ffn.expert_up.bytes() +
-                           (share.tile(i) - d * tiles) * ffn.expert_up.tile_bytes());
+      sender.send_tile(ffn.expert_up, ffn.experts_up + table.expert[d] * ffn.expert_up.bytes() +
+                                          (share.tile(i) - d * tiles) * ffn.expert_up.tile_bytes());
     }
   }
   const Share share(block, ffn.down.tiles());

@@ -130,7 +130,8 @@ __device__ __forceinline__ float logit_of(const StepParams& p, int token, int ex
   float dot = 0.0F;
   float squares = 0.0F;
 #pragma unroll
-  for (int i = 0; i < kRouterParts; ++i) part[i] = __ldcg(at + min(i, parts - 1) * sizes(p).experts);
+  for (int i = 0; i < kRouterParts; ++i)
+    part[i] = __ldcg(at + min(i, parts - 1) * sizes(p).experts);
 #pragma unroll
   for (int i = 0; i < kRouterParts; ++i) {
     if (i >= parts) break;
@@ -317,21 +318,21 @@ __device__ __forceinline__ void route_tokens(Block& block, int layer) {
   }
 }
 
-/// The table of a single token, from the choices in the lanes.
+/// The table of a single token, from the choices in the lanes. Slots are in the order of the
+/// experts, so that slot(d, 0) is d.
 __device__ __forceinline__ int build_single_table(const StepParams& p, const RoutingTable& table,
                                                   Choice choice, int lane) {
   const int topk = sizes(p).topk;
   int d = 0;
-#pragma unroll 1
-  for (int k = 0; k < topk; ++k) d += __shfl_sync(~0U, choice.expert, k) < choice.expert ? 1 : 0;
+#pragma unroll
+  for (int k = 0; k < kMaxTopK; ++k) {
+    if (k >= topk) break;
+    d += __shfl_sync(~0U, choice.expert, k) < choice.expert ? 1 : 0;
+  }
   if (lane < topk) {
     table.expert[d] = static_cast<std::int16_t>(choice.expert);
-    table.weight_of[lane] = choice.weight;
-#pragma unroll 1
-    for (int token = 0; token < table.max_tokens; ++token) {
-      table.slot_of[d * table.max_tokens + token] =
-          token == 0 ? static_cast<std::uint8_t>(lane) : RoutingTable::kNotRouted;
-    }
+    table.weight_of[d] = choice.weight;
+    table.slot_of[d * table.max_tokens] = static_cast<std::uint8_t>(d);
   }
   if (lane == 0) *table.distinct = topk;
   __syncwarp();
@@ -406,10 +407,17 @@ __device__ __forceinline__ int await_routing(Block& block, const RoutingTable& t
              block.moe_layers * (single ? share.items : block.tokens()));
   }
   __syncwarp();
-  const int distinct =
-      single ? build_single_table(p, table, choose_experts(p, layer, 0, share.parts, block.lane),
-                                  block.lane)
-             : build_routing_table(p, table, block.lane);
+  int distinct = 0;
+  if (!single) {
+    distinct = build_routing_table(p, table, block.lane);
+  } else if (sizes(p).experts <= 64) {
+    // In line: a function would read the parameters from memory, one wait after the other.
+    distinct = build_single_table(p, table, choose_among<2>(p, layer, 0, share.parts, block.lane),
+                                  block.lane);
+  } else {
+    distinct = build_single_table(p, table, choose_experts(p, layer, 0, share.parts, block.lane),
+                                  block.lane);
+  }
   if (block.lane == 0) {
     if (block.index == 0) p.counters->distinct += distinct;
     mbarrier_arrive(shared_address(&block.header->routing_ready));

@@ -92,7 +92,7 @@ export class Code {
   async start() {
     const install = spawnSync(process.execPath,
       [...this.arguments, '--install-extension', this.options.vsix, '--force'],
-      { env: this.environment, encoding: 'utf8', timeout: 60000 });
+      { env: this.environment, encoding: 'utf8', timeout: 180000 });
     if (install.status !== 0) throw new Error(`vsix: ${install.stdout}${install.stderr}`);
     this.port = await freePort();
     this.server = spawn(process.execPath,
@@ -101,7 +101,7 @@ export class Code {
         '--disable-getting-started-override', '--ignore-last-opened'],
       { env: this.environment, detached: true, stdio: 'ignore' });
     await waitFor('code-server', () =>
-      fetch(`http://127.0.0.1:${this.port}/healthz`).then((answer) => answer.ok, () => false), 60000);
+      fetch(`http://127.0.0.1:${this.port}/healthz`).then((answer) => answer.ok, () => false), 180000);
     this.browser = await launchChromium();
   }
 

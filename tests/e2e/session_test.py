@@ -122,7 +122,7 @@ class Sessions(unittest.TestCase):
                 if turn > 0:
                     usage = client.request("caretd/why", {"textDocument": {"uri": uri}})["usage"]
                     self.assertGreater(usage["promptTokens"], 100)
-                    self.assertLess(usage["computedTokens"], 10)
+                    self.assertLess(usage["computedTokens"], usage["promptTokens"] // 4)
         self.assertEqual(0, client.stop())
 
     def test_garbage_costs_an_error_and_not_the_session(self):

@@ -193,19 +193,22 @@ class Client:
 class Peer:
     """A connection to the daemon without a relay. `welcome` is the answer to its hello."""
 
-    def __init__(self, connected, token=None):
+    def __init__(self, connected, token=None, environment=None):
         self.socket = connected
         self.stream = connected.makefile("rwb")
-        hello = {"caretd": version(), "for": "session", **({"token": token} if token else {})}
+        hello = {"caretd": version(), "for": "session", "environment": environment or {},
+                 **({"token": token} if token else {})}
         self.stream.write(json.dumps(hello).encode() + b"\n")
         self.stream.flush()
         self.welcome = json.loads(self.stream.readline())
 
     @staticmethod
-    def of(home, **variables):
+    def of(home):
         connected = socket.socket(socket.AF_UNIX)
         connected.connect(str(home.socket))
-        return Peer(connected, **variables)
+        # As a relay does, whose variables hold for its session.
+        return Peer(connected, environment={name: value for name, value in home.environment.items()
+                                            if name.startswith("CARETD_")})
 
     def send(self, *messages):
         for message in messages:

@@ -12,3 +12,5 @@ find_package(Boost 1.81 REQUIRED)
 
 find_package(PkgConfig REQUIRED)
 pkg_check_modules(pcre2 REQUIRED IMPORTED_TARGET libpcre2-8)
+# Debian's CMake files for cmark ask for its command-line program as well.
+pkg_check_modules(cmark REQUIRED IMPORTED_TARGET libcmark>=0.30)

@@ -5,6 +5,15 @@
 #include "lsp/server_impl.h"
 
 namespace caretd::lsp {
+namespace {
+
+/// A pipeline that knows code answers for chat and actions, too.
+std::shared_ptr<SourceKnowledge> knowledge_of(const std::shared_ptr<CompletionPipeline>& pipeline) {
+  auto knowledge = std::dynamic_pointer_cast<SourceKnowledge>(pipeline);
+  return knowledge ? knowledge : std::make_shared<SourceKnowledge>();
+}
+
+}  // namespace
 
 Session::Session(const SessionServices& services, std::uint64_t number,
                  std::shared_ptr<Transport> transport, Ended ended)
@@ -39,6 +48,9 @@ Server::Server(SessionServices services, std::uint64_t number, std::shared_ptr<T
       documents_(std::make_shared<DocumentStore>(number)),
       pipeline_(services_.make_pipeline(documents_)),
       number_(number),
+      assistant_(std::make_shared<Assistant>(
+          AssistantServices{connection_, documents_, knowledge_of(pipeline_), strand_,
+                            services_.workers, services_.clock, number_})),
       ended_(std::move(ended)) {}
 
 void Server::open() {
@@ -47,6 +59,7 @@ void Server::open() {
   bind_documents();
   bind_completion();
   bind_extensions();
+  assistant_->bind(binder_);
 }
 
 void Server::on_request(const std::string& method, const Json& params, Reply reply) {
@@ -82,6 +95,7 @@ void Server::end_of_input() {
 void Server::stop() {
   lifecycle_ = Lifecycle::over;
   if (completions_) completions_->stop();
+  assistant_->stop();
   status_.reset();
 }
 

@@ -10,6 +10,7 @@
 
 #include "engine/engine.h"
 #include "lsp/documents/document_store.h"
+#include "lsp/features/chat/chat_settings.h"
 #include "lsp/features/completion_pipeline.h"
 #include "lsp/features/statistics.h"
 #include "lsp/protocol/json.h"
@@ -34,6 +35,9 @@ struct ResolvedSettings {
   Settings settings;
   std::shared_ptr<engine::Engine> engine;  ///< never null; may be loading, off or failed
   std::vector<std::string> problems;       ///< complete sentences for the user
+  /// The one that chats and edits; null: the same.
+  std::shared_ptr<engine::Engine> chat_engine = nullptr;
+  ChatSettings chat = {};
 };
 
 /// What sessions are given; one of these serves all of a process. References outlive the last

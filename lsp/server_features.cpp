@@ -145,6 +145,7 @@ void Server::execute(const ExecuteCommandParams& params, Reply reply) {
     engine_->clear_cache();
     return reply.result(nullptr);
   }
+  if (assistant_->execute(params, reply)) return;
   const Json argument = params.arguments.empty() ? Json() : params.arguments.front();
   if (params.command == "caretd.accepted") {
     const Result<std::int64_t> suggestion = read_json<std::int64_t>(argument);

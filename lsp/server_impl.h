@@ -4,6 +4,7 @@
 #include <memory>
 #include <string>
 
+#include "lsp/assistant.h"
 #include "lsp/features/completion_service.h"
 #include "lsp/features/status_reporter.h"
 #include "lsp/features/switches.h"
@@ -72,6 +73,7 @@ class Server final : public MessageHandler, public std::enable_shared_from_this<
   const std::shared_ptr<DocumentStore> documents_;
   const std::shared_ptr<CompletionPipeline> pipeline_;
   const std::uint64_t number_;
+  const std::shared_ptr<Assistant> assistant_;
   Session::Ended ended_;
   // Null before initialize.
   std::shared_ptr<engine::Engine> engine_;

@@ -37,6 +37,7 @@ void Server::bind_lifecycle() {
   binder_.request<NoParams>("shutdown", [this](NoParams, Reply reply) {
     lifecycle_ = Lifecycle::shut_down;
     completions_->stop();
+    assistant_->stop();
     reply.result(nullptr);
   });
   binder_.notification<NoParams>(
@@ -62,6 +63,7 @@ Json Server::capabilities() const {
   if (!client_.inline_completion) {
     result["completionProvider"] = {{"triggerCharacters", {".", "(", "=", ":"}}};
   }
+  assistant_->add_capabilities(result);
   return result;
 }
 
@@ -76,6 +78,7 @@ void Server::initialize(const InitializeParams& params, Reply reply) {
   for (const WorkspaceFolder& folder : params.folders) {
     client_settings_.folders.push_back(folder.uri);
   }
+  assistant_->set_client(client_, encoding_);
   pipeline_->set_workspace(client_settings_.folders);
   services_.log->info("client {} {}", params.client_name, params.client_version);
   apply_settings();
@@ -115,6 +118,8 @@ void Server::settings_changed() {
 void Server::apply_settings() {
   ResolvedSettings resolved = services_.resolve_settings(client_settings_);
   settings_ = std::move(resolved.settings);
+  assistant_->use(resolved.chat_engine ? resolved.chat_engine : resolved.engine, resolved.chat,
+                  settings_);
   if (resolved.engine != engine_) use_engine(std::move(resolved.engine));
   apply_switches();
   tell_problems(resolved.problems);

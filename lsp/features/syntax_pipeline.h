@@ -14,12 +14,14 @@
 #include "lsp/context/ignore.h"
 #include "lsp/documents/token_buffer.h"
 #include "lsp/features/completion_pipeline.h"
+#include "lsp/features/source_knowledge.h"
 #include "lsp/syntax/tree_store.h"
 
 namespace caretd::lsp {
 
 /// One session's. Thread-safe. Held by shared_ptr.
 class SyntaxPipeline final : public CompletionPipeline,
+                             public SourceKnowledge,
                              public std::enable_shared_from_this<SyntaxPipeline> {
  public:
   /// `read` gives the text of an ignore file, nothing where there is none; the path comes from
@@ -33,6 +35,11 @@ class SyntaxPipeline final : public CompletionPipeline,
   void did_close(const DocumentSnapshot& document) override;
   void did_save(const std::string& uri) override;
   void set_workspace(const std::vector<std::string>& folders) override;
+  [[nodiscard]] bool ignored(const Document& document, const Settings& settings) const override;
+  [[nodiscard]] std::string relative_path(const Document& document) const override;
+  [[nodiscard]] SyntaxTreePtr tree_of(const DocumentSnapshot& document) override {
+    return trees_.tree_of(document);
+  }
 
  private:
   struct Folder {
@@ -41,8 +48,6 @@ class SyntaxPipeline final : public CompletionPipeline,
   };
 
   [[nodiscard]] std::optional<Folder> folder_of(const std::string& path) const;
-  [[nodiscard]] bool ignored(const Document& document, const Settings& settings) const;
-  [[nodiscard]] std::string relative_path(const Document& document) const;
   [[nodiscard]] std::optional<AnchoredContext> context_of(std::uint64_t document) const;
   void keep_context(std::uint64_t document, AnchoredContext context);
   [[nodiscard]] std::vector<RelatedPiece> related(const PlanRequest& request,

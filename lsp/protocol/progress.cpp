@@ -5,13 +5,17 @@
 namespace caretd::lsp {
 
 WorkDoneProgress::WorkDoneProgress(std::shared_ptr<Connection> connection, std::string token,
-                                   std::string title)
-    : connection_(std::move(connection)), token_(std::move(token)), title_(std::move(title)) {}
+                                   std::string title, bool cancellable)
+    : connection_(std::move(connection)),
+      token_(std::move(token)),
+      title_(std::move(title)),
+      cancellable_(cancellable) {}
 
 std::shared_ptr<WorkDoneProgress> WorkDoneProgress::start(std::shared_ptr<Connection> connection,
-                                                          std::string token, std::string title) {
-  std::shared_ptr<WorkDoneProgress> progress(
-      new WorkDoneProgress(std::move(connection), std::move(token), std::move(title)));
+                                                          std::string token, std::string title,
+                                                          bool cancellable) {
+  std::shared_ptr<WorkDoneProgress> progress(new WorkDoneProgress(
+      std::move(connection), std::move(token), std::move(title), cancellable));
   progress->connection_->call(
       "window/workDoneProgress/create", {{"token", progress->token_}},
       [progress](const Result<Json>& answer) { progress->on_created(answer.has_value()); });
@@ -23,7 +27,7 @@ void WorkDoneProgress::on_created(bool agreed) {
   if (state_ == State::over) return;
   send({{"kind", "begin"},
         {"title", title_},
-        {"cancellable", false},
+        {"cancellable", cancellable_},
         {"percentage", percent_},
         {"message", message_}});
 }

@@ -13,9 +13,11 @@ namespace caretd::lsp {
 /// reports before that are remembered, the latest wins. For the session's strand only.
 class WorkDoneProgress : public std::enable_shared_from_this<WorkDoneProgress> {
  public:
-  /// Asks the client for a bar named by `token`.
+  /// Asks the client for a bar named by `token`. `cancellable`: the user may stop the work, which
+  /// the client tells as window/workDoneProgress/cancel.
   static std::shared_ptr<WorkDoneProgress> start(std::shared_ptr<Connection> connection,
-                                                 std::string token, std::string title);
+                                                 std::string token, std::string title,
+                                                 bool cancellable = false);
 
   void report(int percent, std::string message);
   /// Takes the bar away; `message` is the last word.
@@ -24,13 +26,15 @@ class WorkDoneProgress : public std::enable_shared_from_this<WorkDoneProgress> {
  private:
   enum class State : unsigned char { asked, shown, over };
 
-  WorkDoneProgress(std::shared_ptr<Connection> connection, std::string token, std::string title);
+  WorkDoneProgress(std::shared_ptr<Connection> connection, std::string token, std::string title,
+                   bool cancellable);
   void on_created(bool agreed);
   void send(Json value);
 
   const std::shared_ptr<Connection> connection_;
   const std::string token_;
   const std::string title_;
+  const bool cancellable_;
   State state_ = State::asked;
   int percent_ = 0;
   std::string message_;

@@ -47,6 +47,13 @@ ClientCapabilities read_capabilities(const Json& json) {
   result.code_action_literals = at(actions, {"codeActionLiteralSupport"}).is_object();
   result.code_action_resolve_edit =
       contains_string(at(actions, {"resolveSupport", "properties"}), "edit");
+  const Json& edits = at(json, {"workspace", "workspaceEdit"});
+  result.document_changes = is_true(at(edits, {"documentChanges"}));
+  result.change_annotations = at(edits, {"changeAnnotationSupport"}).is_object();
+  result.create_files = result.document_changes &&
+                        contains_string(at(edits, {"resourceOperations"}), "create");
+  result.chat_view = is_true(at(json, {"experimental", "caretd", "chat"}));
+  result.asks_instruction = is_true(at(json, {"experimental", "caretd", "instruction"}));
   return result;
 }
 

@@ -30,6 +30,11 @@ struct ClientCapabilities {
   bool apply_edit = false;                ///< workspace.applyEdit
   bool code_action_literals = false;      ///< textDocument.codeAction.codeActionLiteralSupport
   bool code_action_resolve_edit = false;  ///< codeAction.resolveSupport names "edit"
+  bool document_changes = false;          ///< workspace.workspaceEdit.documentChanges
+  bool change_annotations = false;        ///< workspace.workspaceEdit.changeAnnotationSupport
+  bool create_files = false;              ///< workspaceEdit.resourceOperations names "create"
+  bool chat_view = false;                 ///< experimental.caretd.chat: it shows replies itself
+  bool asks_instruction = false;          ///< experimental.caretd.instruction: it can ask for one
 };
 
 struct WorkspaceFolder {

@@ -24,7 +24,8 @@ vim.api.nvim_create_user_command(
   function(args) require('caretd.commands').run(args) end,
   {
     nargs = '*',
+    range = true,
     complete = function(_, line) return require('caretd.commands').complete(line) end,
-    desc = 'caretd: status, toggle, why, stats, log, restart',
+    desc = 'caretd: status, chat, toggle, why, stats, log, restart',
   }
 )

@@ -95,7 +95,8 @@ lsp::SessionServices SessionClient::services() {
           },
           [resolved = resolved_, engine = engine_](const lsp::ClientSettings& client) {
             resolved->client = client;
-            return lsp::ResolvedSettings{resolved->settings, engine, resolved->problems};
+            return lsp::ResolvedSettings{resolved->settings, engine, resolved->problems, nullptr,
+                                         resolved->chat};
           },
           workers_,
           clock_,

@@ -99,6 +99,8 @@ class SessionClient {
   [[nodiscard]] std::optional<int> exit_code() const { return exit_code_; }
   /// What the session resolves to from now on.
   void set_settings(const lsp::Settings& settings) { resolved_->settings = settings; }
+  /// Before start().
+  void set_chat(const lsp::ChatSettings& chat) { resolved_->chat = chat; }
   void set_problems(std::vector<std::string> problems) {
     resolved_->problems = std::move(problems);
   }
@@ -111,6 +113,7 @@ class SessionClient {
     lsp::Settings settings;
     std::vector<std::string> problems;
     lsp::ClientSettings client;
+    lsp::ChatSettings chat;
   };
 
   [[nodiscard]] lsp::SessionServices services();

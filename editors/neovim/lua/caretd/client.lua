@@ -10,6 +10,9 @@ local is_011 = vim.fn.has('nvim-0.11') == 1
 --- The last caretd/status, or a starting one.
 M.status = { state = 'starting', percent = 0 }
 
+--- Partial results by their token: called with every value.
+M.progress = {}
+
 local function tell_status(status)
   M.status = status
   for _, listener in ipairs(state.listeners) do
@@ -64,6 +67,17 @@ function M.focus(buffer)
   end
 end
 
+--- Sends a notification, if a server runs.
+function M.notify(method, params)
+  local client = M.get()
+  if not client then return end
+  if is_011 then
+    client:notify(method, params)
+  else
+    client.notify(method, params)
+  end
+end
+
 local function attach_all()
   for _, buffer in ipairs(vim.api.nvim_list_bufs()) do
     if M.wants(buffer) then M.attach(buffer) end
@@ -98,6 +112,7 @@ local function capabilities()
   all.general = all.general or {}
   all.general.positionEncodings = { 'utf-8', 'utf-16' }
   all.textDocument.inlineCompletion = { dynamicRegistration = false }
+  all.experimental = { caretd = { chat = true, instruction = true } }
   return all
 end
 
@@ -143,7 +158,13 @@ local function client_config()
     handlers = {
       ['caretd/status'] = function(_, status) tell_status(status) end,
       ['window/showMessage'] = show_message,
+      ['$/progress'] = function(err, params, ctx, ...)
+        local listener = M.progress[params.token]
+        if listener then return listener(params.value) end
+        return vim.lsp.handlers['$/progress'](err, params, ctx, ...)
+      end,
     },
+    commands = require('caretd.chat').commands,
     on_init = function() require('caretd.switches').greet() end,
   }
 end

@@ -81,6 +81,13 @@ function verbs.stats() report('caretd://stats', 'caretd/stats', vim.empty_dict()
 
 function verbs.log() vim.cmd('tabedit ' .. vim.fn.fnameescape(vim.lsp.get_log_path())) end
 
+--- :[range]Caretd chat [question]
+function verbs.chat(_, args)
+  local question = table.concat(args.fargs, ' ', 2)
+  local range = args.range > 0 and { args.line1 - 1, args.line2 } or nil
+  require('caretd.chat').ask(question, range)
+end
+
 function verbs.restart() client.restart() end
 
 function M.run(args)
@@ -89,7 +96,7 @@ function M.run(args)
     say('caretd: there is no verb ' .. args.fargs[1])
     return
   end
-  verb(args.fargs[2])
+  verb(args.fargs[2], args)
 end
 
 --- Completion of the command line.

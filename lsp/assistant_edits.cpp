@@ -1,0 +1,207 @@
+// Actions that change files: the model writes, the reply becomes an edit.
+
+#include <algorithm>
+#include <optional>
+#include <utility>
+
+#include "lsp/assistant.h"
+#include "lsp/features/chat/chat_context.h"
+#include "lsp/features/chat/test_file.h"
+
+namespace caretd::lsp {
+namespace {
+
+// Room for the whole code to be written again; the model's context may allow less.
+constexpr int kEditTokens = 2048;
+
+ResponseError failed(std::string message) {
+  return {ErrorCode::request_failed, std::move(message)};
+}
+
+std::string_view doing(ActionVerb verb) {
+  switch (verb) {
+    case ActionVerb::document:
+      return "Documenting";
+    case ActionVerb::fix:
+      return "Fixing";
+    case ActionVerb::write_tests:
+      return "Writing tests";
+    default:
+      return "Rewriting";
+  }
+}
+
+bool is_complete(const GeneratedReply& reply) {
+  return reply.reason == engine::FinishReason::end_of_sentence;
+}
+
+}  // namespace
+
+struct Assistant::Action {
+  ActionData data;
+  ActionPlace place;
+  CodeTarget target;
+  std::stop_source stop;
+  std::optional<std::stop_callback<std::function<void()>>> on_cancel;
+  std::string token;
+  std::shared_ptr<WorkDoneProgress> progress;
+  std::size_t written = 0;  ///< bytes of the reply so far
+
+  [[nodiscard]] std::string title() const {
+    const std::string of = target.name.empty() ? std::string() : " " + target.name;
+    return std::string(doing(data.verb)) + of;
+  }
+};
+
+void Assistant::run(const ActionPtr& action, std::stop_token cancelled,
+                    Outcome<GeneratedReply> done) {
+  const auto place = place_of(action->data);
+  if (!place) return done(tl::unexpected(place.error()));
+  const auto target = target_of(action->data.verb, *place, finder_);
+  if (!target) {
+    return done(tl::unexpected(failed("There is no code here that this action is for.")));
+  }
+  action->place = *place;
+  action->target = *target;
+  action->on_cancel.emplace(std::move(cancelled),
+                            [source = action->stop]() mutable { source.request_stop(); });
+  action->token =
+      "caretd/action-" + std::to_string(services_.session) + "-" + std::to_string(++actions_);
+  progress_.emplace(action->token, action->stop);
+  if (client_.work_done_progress) {
+    action->progress = WorkDoneProgress::start(services_.connection, action->token,
+                                               "caretd: " + action->title(), true);
+  }
+  const std::size_t line = place->document->text.line_of(place->begin);
+  const std::size_t first = place->document->text.line_of(target->begin);
+  ReplyRequest request;
+  request.max_tokens = kEditTokens;
+  request.session = services_.session;
+  request.compose =
+      [message = action_message(action->data.verb, *place, *target,
+                                {action->data.instruction, action->data.complaint, line - first})](
+          const engine::Tokenizer&, int) -> Result<std::vector<engine::ChatMessage>> {
+    return std::vector<engine::ChatMessage>{{engine::ChatRole::user, message, {}}};
+  };
+  ReplyListener listener;
+  listener.text = [action](const std::string& text) {
+    if (!action->progress) return;
+    // The code comes back about as long as it was; what is left is for the end.
+    constexpr std::size_t kMost = 95;
+    action->written += text.size();
+    const std::size_t expected = action->target.end - action->target.begin + 64;
+    const std::size_t percent = std::min(kMost, 100 * action->written / expected);
+    action->progress->report(static_cast<int>(percent),
+                             std::to_string(action->written) + " characters");
+  };
+  listener.ended = [action, done = std::move(done),
+                    weak = weak_from_this()](const Result<GeneratedReply>& reply) {
+    if (const auto self = weak.lock()) self->progress_.erase(action->token);
+    action->on_cancel.reset();
+    const bool withdrawn = action->stop.stop_requested() ||
+                           (reply && reply->reason == engine::FinishReason::cancelled);
+    if (action->progress) action->progress->end(withdrawn ? "cancelled" : "done");
+    if (withdrawn) return done(tl::unexpected(request_cancelled()));
+    if (!reply) return done(tl::unexpected(to_response_error(reply.error())));
+    done(*reply);
+  };
+  model_->generate(std::move(request), action->stop.get_token(), std::move(listener));
+}
+
+void Assistant::edit(const ActionData& data, std::stop_token cancelled, Outcome<Json> done) {
+  if (data.verb == ActionVerb::refactor && data.instruction.empty()) {
+    return done(tl::unexpected(ResponseError{
+        ErrorCode::invalid_params, "instruction: expected words that say what to change"}));
+  }
+  auto action = std::make_shared<Action>();
+  action->data = data;
+  run(action, std::move(cancelled),
+      [action, done = std::move(done),
+       weak = weak_from_this()](const tl::expected<GeneratedReply, ResponseError>& reply) {
+        if (!reply) return done(tl::unexpected(reply.error()));
+        if (const auto self = weak.lock()) self->finish_edit(action, *reply, done);
+      });
+}
+
+void Assistant::finish_edit(const ActionPtr& action, const GeneratedReply& reply,
+                            Outcome<Json> done) {
+  services_.workers.post([action, reply, done = std::move(done), weak = weak_from_this(),
+                          strand = services_.strand, &clock = services_.clock] {
+    const EditSite site{action->place.document, action->place.tree, action->target};
+    const auto edit = action->data.verb == ActionVerb::document
+                          ? documentation(site, reply.text, is_complete(reply), clock)
+                          : replacement(site, reply.text, is_complete(reply), clock);
+    strand->post([action, edit, done, weak] {
+      const auto self = weak.lock();
+      if (!self) return;
+      if (!edit) return done(tl::unexpected(to_response_error(edit.error())));
+      const DocumentSnapshot now = self->services_.documents->find(action->data.uri);
+      if (now != action->place.document) return done(tl::unexpected(document_changed()));
+      done(self->to_workspace_edit(*action, *edit));
+    });
+  });
+}
+
+Json Assistant::to_workspace_edit(const Action& action, const ReplyEdit& edit) const {
+  const Document& document = *action.place.document;
+  const Range range{document.text.position_at(edit.begin, encoding_),
+                    document.text.position_at(edit.end, encoding_)};
+  Json text_edit = {{"range", range}, {"newText", edit.text}};
+  if (!client_.document_changes) return {{"changes", {{document.uri, Json::array({text_edit})}}}};
+  Json result = Json::object();
+  if (client_.change_annotations) {
+    // The editor shows what would change and lets the user decide.
+    text_edit["annotationId"] = "caretd";
+    result["changeAnnotations"] = {
+        {"caretd", {{"label", "caretd: " + action.title()}, {"needsConfirmation", true}}}};
+  }
+  result["documentChanges"] =
+      Json::array({{{"textDocument", {{"uri", document.uri}, {"version", document.version}}},
+                    {"edits", Json::array({text_edit})}}});
+  return result;
+}
+
+void Assistant::write_tests(const ActionData& data, Reply reply) {
+  auto action = std::make_shared<Action>();
+  action->data = data;
+  std::stop_token cancelled = reply.cancelled();
+  run(action, std::move(cancelled),
+      [action, weak = weak_from_this(), shared = std::make_shared<Reply>(std::move(reply))](
+          const tl::expected<GeneratedReply, ResponseError>& written) {
+        if (!written) return shared->error(written.error());
+        const auto self = weak.lock();
+        if (!self) return;
+        const Document& document = *action->place.document;
+        const Language& language = action->place.tree->language();
+        const auto code = usable_code(written->text, language, is_complete(*written));
+        if (!code) return shared->error(to_response_error(code.error()));
+        const auto uri = test_file_uri(document.uri, language);
+        if (!uri || !self->client_.create_files || !self->client_.apply_edit) {
+          return shared->result(Json{{"applied", false}, {"content", written->text}});
+        }
+        const DocumentSnapshot open = self->services_.documents->find(*uri);
+        self->apply(action->title(), test_file_edit(*uri, open.get(), *code, self->encoding_),
+                    shared);
+      });
+}
+
+void Assistant::apply(const std::string& label, Json edit, const std::shared_ptr<Reply>& reply) {
+  if (!client_.apply_edit) {
+    return reply->error(ErrorCode::request_failed, "The editor does not apply edits of a server.");
+  }
+  services_.connection->call(
+      "workspace/applyEdit", {{"label", label}, {"edit", std::move(edit)}},
+      [reply](const Result<Json>& answer) {
+        const bool applied = answer && answer->is_object() && answer->value("applied", false);
+        if (applied) return reply->result(Json{{"applied", true}});
+        std::string why = answer ? "it gave no reason" : answer.error().message;
+        if (answer && answer->is_object() && answer->contains("failureReason") &&
+            answer->at("failureReason").is_string()) {
+          why = answer->at("failureReason").get<std::string>();
+        }
+        reply->error(ErrorCode::request_failed,
+                     "The editor did not apply the edit (" + why + "); nothing was changed.");
+      });
+}
+
+}  // namespace caretd::lsp

@@ -1,0 +1,226 @@
+#include "lsp/features/chat/chat_model.h"
+
+#include <algorithm>
+#include <cctype>
+#include <mutex>
+#include <utility>
+
+namespace caretd::lsp {
+namespace {
+
+/// Hands the engine's tokens to the strand. Pieces that arrive faster than the strand takes them
+/// go together.
+class ReplyStream final : public engine::TokenSink,
+                          public std::enable_shared_from_this<ReplyStream> {
+ public:
+  ReplyStream(engine::ChatForm form, std::shared_ptr<Executor> strand, ReplyListener listener)
+      : form_(std::move(form)), strand_(std::move(strand)), listener_(std::move(listener)) {}
+
+  engine::Verdict on_token(const engine::TokenEvent& token) override {
+    if (add(token.text)) strand_->post([self = shared_from_this()] { self->flush(); });
+    return engine::Verdict::go_on;
+  }
+
+  void on_finish(const engine::Generation& generation) override {
+    strand_->post([self = shared_from_this(), generation] { self->finish(generation); });
+  }
+
+ private:
+  /// True if nobody is on the way to fetch what is pending.
+  bool add(std::string_view text) {
+    if (text.empty()) return false;
+    const std::lock_guard lock(mutex_);
+    pending_ += text;
+    return !std::exchange(fetching_, true);
+  }
+
+  std::string take_pending() {
+    const std::lock_guard lock(mutex_);
+    fetching_ = false;
+    return std::exchange(pending_, {});
+  }
+
+  // From here on the strand's own.
+
+  void flush() { tell(take_pending()); }
+
+  void tell(std::string text) {
+    if (text.empty()) return;
+    // The space in front of a reply belongs to the template.
+    if (streamed_ == 0) {
+      const std::size_t content = engine::reply_content(form_, text).size();
+      streamed_ += text.size() - content;
+      text.erase(0, text.size() - content);
+    }
+    streamed_ += text.size();
+    if (!text.empty() && listener_.text) listener_.text(text);
+  }
+
+  void finish(const engine::Generation& generation) {
+    flush();
+    if (generation.error) return listener_.ended(tl::unexpected(*generation.error));
+    // What was held back, because it could have become a character, comes with the end.
+    if (generation.text.size() > streamed_) tell(generation.text.substr(streamed_));
+    listener_.ended(GeneratedReply{std::string(engine::reply_content(form_, generation.text)),
+                                   generation.reason, generation.tokens, generation.usage});
+  }
+
+  const engine::ChatForm form_;
+  const std::shared_ptr<Executor> strand_;
+  const ReplyListener listener_;
+  std::size_t streamed_ = 0;  ///< bytes of the generated text that were told
+  std::mutex mutex_;          // below
+  std::string pending_;
+  bool fetching_ = false;
+};
+
+/// What a worker needs to begin a reply.
+struct Launch {
+  std::shared_ptr<engine::Engine> engine;
+  std::shared_ptr<const engine::Tokenizer> tokenizer;
+  engine::ChatForm form;
+  int context_tokens = 0;
+  std::shared_ptr<Executor> strand;
+};
+
+void begin_reply(const Launch& launch, const ReplyRequest& request, std::stop_token cancelled,
+                 const ReplyListener& listener) {
+  const auto refuse = [&](Error error) {
+    launch.strand->post(
+        [ended = listener.ended, error = std::move(error)] { ended(tl::unexpected(error)); });
+  };
+  const int max_tokens = std::min(request.max_tokens, launch.context_tokens / 2);
+  const int budget = launch.context_tokens - max_tokens;
+  const auto messages = request.compose(*launch.tokenizer, budget);
+  if (!messages) return refuse(messages.error());
+  auto fitted = engine::fit_chat(*launch.tokenizer, launch.form, *messages, budget);
+  if (!fitted) return refuse(fitted.error());
+  if (listener.begun) {
+    launch.strand->post(
+        [begun = listener.begun, report = PromptReport{fitted->tokens, messages->size(),
+                                                       fitted->kept.size()}] { begun(report); });
+  }
+  engine::GenerationRequest generation;
+  generation.prompt = std::move(fitted->prompt);
+  generation.sampling = request.sampling;
+  generation.max_tokens = max_tokens;
+  generation.priority = engine::Priority::chat;
+  generation.session = request.session;
+  generation.owner = request.owner;
+  generation.cancel = std::move(cancelled);
+  launch.engine->submit(std::move(generation),
+                        std::make_shared<ReplyStream>(launch.form, launch.strand, listener));
+}
+
+GeneratedReply cancelled_reply() {
+  return {.text = {}, .reason = engine::FinishReason::cancelled, .tokens = {}, .usage = {}};
+}
+
+std::string lower_case(std::string text) {
+  std::ranges::transform(text, text.begin(), [](unsigned char c) { return std::tolower(c); });
+  return text;
+}
+
+}  // namespace
+
+ChatModel::ChatModel(std::shared_ptr<engine::Engine> engine, std::shared_ptr<Executor> strand,
+                     Executor& workers)
+    : engine_(std::move(engine)), strand_(std::move(strand)), workers_(workers) {}
+
+void ChatModel::start() {
+  subscription_ = engine_->on_status([weak = weak_from_this(), strand = strand_](const auto&) {
+    strand->post([weak] {
+      if (const auto self = weak.lock()) self->engine_changed();
+    });
+  });
+}
+
+void ChatModel::generate(ReplyRequest request, std::stop_token cancelled, ReplyListener listener) {
+  if (engine_->status().state != engine::EngineState::starting) {
+    return launch(std::move(request), std::move(cancelled), std::move(listener));
+  }
+  Waiting& waiting = waiting_.emplace_back();
+  waiting.request = std::move(request);
+  waiting.cancelled = cancelled;
+  waiting.listener = std::move(listener);
+  waiting.on_cancel.emplace(std::move(cancelled), [weak = weak_from_this(), strand = strand_] {
+    strand->post([weak] {
+      if (const auto self = weak.lock()) self->drop_cancelled();
+    });
+  });
+  // The state may have changed between the look at it and the entry in the list.
+  if (engine_->status().state != engine::EngineState::starting) engine_changed();
+}
+
+void ChatModel::launch(ReplyRequest request, std::stop_token cancelled, ReplyListener listener) {
+  const auto model = engine_->model();
+  auto tokenizer = engine_->tokenizer();
+  const engine::EngineStatus status = engine_->status();
+  if (status.state != engine::EngineState::ready || !model) {
+    return listener.ended(fail(ErrorKind::unavailable, status.reason));
+  }
+  if (!tokenizer) {
+    return listener.ended(
+        fail(ErrorKind::unsupported, "The remote model '" + model->name +
+                                         "' was given without its tokenizer, which chat needs"));
+  }
+  auto form = engine::read_chat_template(*tokenizer);
+  if (!form) {
+    return listener.ended(
+        fail(form.error().kind, "'" + model->name + "' cannot chat: " + form.error().message +
+                                    " (chat.model names the folder of a model for chat alone, for "
+                                    "example DeepSeek-Coder-V2-Lite-Instruct)"));
+  }
+  Launch launch{engine_, std::move(tokenizer), *std::move(form), model->context_tokens, strand_};
+  workers_.post(
+      [launch = std::move(launch), request = std::move(request), cancelled = std::move(cancelled),
+       listener = std::move(listener)] { begin_reply(launch, request, cancelled, listener); });
+}
+
+void ChatModel::engine_changed() {
+  if (engine_->status().state == engine::EngineState::starting) return;
+  while (!waiting_.empty()) {
+    Waiting& first = waiting_.front();
+    ReplyRequest request = std::move(first.request);
+    std::stop_token cancelled = first.cancelled;
+    ReplyListener listener = std::move(first.listener);
+    waiting_.pop_front();
+    launch(std::move(request), std::move(cancelled), std::move(listener));
+  }
+}
+
+void ChatModel::drop_cancelled() {
+  for (auto waiting = waiting_.begin(); waiting != waiting_.end();) {
+    if (!waiting->cancelled.stop_requested()) {
+      ++waiting;
+      continue;
+    }
+    const ReplyListener listener = std::move(waiting->listener);
+    waiting = waiting_.erase(waiting);
+    listener.ended(cancelled_reply());
+  }
+}
+
+void ChatModel::stop() {
+  subscription_ = {};
+  std::list<Waiting> waiting = std::exchange(waiting_, {});
+  for (Waiting& entry : waiting) entry.listener.ended(cancelled_reply());
+}
+
+bool ChatModel::may_chat() const {
+  const engine::EngineState state = engine_->status().state;
+  if (state == engine::EngineState::off || state == engine::EngineState::failed) return false;
+  const auto model = engine_->model();
+  return !model || model->chat;
+}
+
+std::string ChatModel::notice(const ChatSettings& settings) const {
+  if (!settings.notice.empty()) return settings.notice;
+  const auto model = engine_->model();
+  if (!model || lower_case(model->name).find("base") == std::string::npos) return {};
+  return "'" + model->name +
+         "' looks like a base model, which completes and was not taught to chat; set chat.model "
+         "to its Instruct variant.";
+}
+
+}  // namespace caretd::lsp

@@ -8,6 +8,9 @@
 namespace caretd::lsp {
 namespace {
 
+// The embedded model has 34 MB; the smallest that were taught to chat in earnest have over a GB.
+constexpr std::int64_t kSmallModelBytes = std::int64_t{256} << 20;
+
 /// Hands the engine's tokens to the strand. Pieces that arrive faster than the strand takes them
 /// go together.
 class ReplyStream final : public engine::TokenSink,
@@ -168,8 +171,8 @@ void ChatModel::launch(ReplyRequest request, std::stop_token cancelled, ReplyLis
   if (!form) {
     return listener.ended(
         fail(form.error().kind, "'" + model->name + "' cannot chat: " + form.error().message +
-                                    " (chat.model names the folder of a model for chat alone, for "
-                                    "example DeepSeek-Coder-V2-Lite-Instruct)"));
+                                    " (model.path names the folder of another, for example "
+                                    "DeepSeek-Coder-V2-Lite-Instruct)"));
   }
   Launch launch{engine_, std::move(tokenizer), *std::move(form), model->context_tokens, strand_};
   workers_.post(
@@ -217,9 +220,16 @@ bool ChatModel::may_chat() const {
 std::string ChatModel::notice(const ChatSettings& settings) const {
   if (!settings.notice.empty()) return settings.notice;
   const auto model = engine_->model();
-  if (!model || lower_case(model->name).find("base") == std::string::npos) return {};
+  if (!model) return {};
+  if (model->local && model->weight_bytes > 0 && model->weight_bytes < kSmallModelBytes) {
+    return "'" + model->name +
+           "' is a small model that has seen only a little chat; set model.path to the folder of "
+           "an "
+           "Instruct model for answers to rely on.";
+  }
+  if (lower_case(model->name).find("base") == std::string::npos) return {};
   return "'" + model->name +
-         "' looks like a base model, which completes and was not taught to chat; set chat.model "
+         "' looks like a base model, which completes and was not taught to chat; set model.path "
          "to its Instruct variant.";
 }
 

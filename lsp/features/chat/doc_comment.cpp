@@ -47,7 +47,8 @@ std::vector<std::string> wrapped(std::string_view prose, std::size_t width) {
     while (!source.empty()) {
       const std::size_t word = std::min(source.find_first_of(" \t"), source.size());
       if (!line.empty() && line.size() + 1 + word > width) flush();
-      if (word > 0) line += (line.empty() ? "" : " ") + std::string(source.substr(0, word));
+      if (word > 0 && !line.empty()) line += ' ';
+      line += source.substr(0, word);
       source.remove_prefix(std::min(source.size(), word + 1));
     }
   }

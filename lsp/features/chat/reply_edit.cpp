@@ -80,26 +80,36 @@ std::string applied(const Document& document, const ReplyEdit& edit) {
          std::string(source.substr(edit.end));
 }
 
+/// The lines of `text`, each with its terminator.
+std::vector<std::string_view> whole_lines(std::string_view text) {
+  std::vector<std::string_view> lines;
+  while (!text.empty()) {
+    const std::size_t end = std::min(text.find('\n'), text.size() - 1) + 1;
+    lines.push_back(text.substr(0, end));
+    text.remove_prefix(end);
+  }
+  return lines;
+}
+
 /// Lines at either end that stay as they are belong to no edit.
-ReplyEdit without_common_lines(std::string_view source, ReplyEdit edit) {
-  while (true) {
-    const std::size_t end = edit.text.find('\n');
-    if (end == std::string::npos || edit.begin + end >= edit.end) break;
-    if (source.substr(edit.begin, end + 1) != std::string_view(edit.text).substr(0, end + 1)) break;
-    edit.begin += end + 1;
-    edit.text.erase(0, end + 1);
+ReplyEdit without_common_lines(std::string_view source, const ReplyEdit& edit) {
+  const auto before = whole_lines(source.substr(edit.begin, edit.end - edit.begin));
+  const auto after = whole_lines(edit.text);
+  const std::size_t most = std::min(before.size(), after.size());
+  ReplyEdit least = edit;
+  std::size_t first = 0;
+  for (; first < most && before[first] == after[first]; ++first)
+    least.begin += before[first].size();
+  std::size_t text_end = edit.text.size();
+  for (std::size_t last = 1; first + last <= most; ++last) {
+    const std::string_view line = before[before.size() - last];
+    if (line != after[after.size() - last]) break;
+    least.end -= line.size();
+    text_end -= line.size();
   }
-  while (true) {
-    const std::size_t begin = edit.text.rfind('\n');
-    if (begin == std::string::npos) break;
-    const std::size_t length = edit.text.size() - begin;
-    if (edit.end - edit.begin < length) break;
-    if (source.substr(edit.end - length, length) != std::string_view(edit.text).substr(begin))
-      break;
-    edit.end -= length;
-    edit.text.resize(begin);
-  }
-  return edit;
+  const std::size_t text_begin = least.begin - edit.begin;
+  least.text = edit.text.substr(text_begin, text_end - text_begin);
+  return least;
 }
 
 /// A file that parsed before has to parse afterwards.
@@ -113,7 +123,7 @@ Result<ReplyEdit> checked(const EditSite& site, ReplyEdit edit, const Clock& clo
   if (tree && count_errors(tree->root()) > count_errors(site.tree->root())) {
     return unusable("The reply's code has syntax errors");
   }
-  return without_common_lines(source, std::move(edit));
+  return without_common_lines(source, edit);
 }
 
 bool defines(const std::string& code, const Language& language, const std::string& name,

@@ -10,7 +10,7 @@ using namespace caretd::testing;
 
 namespace {
 
-const std::string kUri = "file:///project/a.py";
+const std::string kDocument = "file:///project/a.py";
 const std::string kSource =
     "import os\n\n\nclass Reader:\n    def read(self, path):\n        return open(path).read()\n";
 
@@ -38,7 +38,7 @@ SessionOptions options(Script script) {
 }
 
 Json actions_at(SessionClient& client, int line, int character, Json context = Json::object()) {
-  return client.request("textDocument/codeAction", {{"textDocument", {{"uri", kUri}}},
+  return client.request("textDocument/codeAction", {{"textDocument", {{"uri", kDocument}}},
                                                     {"range", range(line, character, character)},
                                                     {"context", std::move(context)}})["result"];
 }
@@ -62,6 +62,15 @@ int start_resolve(SessionClient& client, const Json& action) {
   return id;
 }
 
+/// The next value of a progress bar that is of this kind.
+Json progress(SessionClient& client, const std::string& kind) {
+  const Json message = client.transport().take([&](const Json& candidate) {
+    return candidate.value("method", "") == "$/progress" &&
+           candidate.at("params").at("value").value("kind", "") == kind;
+  });
+  return message.at("params").at("value");
+}
+
 std::string failure_of(SessionClient& client, const Json& action) {
   return client.response(start_resolve(client, action)).at("error").at("message");
 }
@@ -78,7 +87,7 @@ TEST_CASE("actions are offered under their kinds where the tree says what they a
   CHECK(capabilities["codeActionProvider"]["resolveProvider"] == true);
   CHECK(capabilities["codeActionProvider"]["codeActionKinds"] ==
         Json({"quickfix", "refactor.rewrite", "source"}));
-  client.open(kUri, kSource);
+  client.open(kDocument, kSource);
   const Json actions = actions_at(client, 5, 16, {{"diagnostics", Json::array({diagnostic()})}});
   const Json fix = find_action(actions, "Fix: file is never closed");
   CHECK(fix["kind"] == "quickfix");
@@ -102,9 +111,9 @@ TEST_CASE("actions are offered under their kinds where the tree says what they a
 TEST_CASE("a selection can be explained and refactored; plain text, ignored files cannot") {
   SessionClient client(options(always("")));
   client.start(full_client());
-  client.open(kUri, "import os\nx = 1\ny = 2\n");
+  client.open(kDocument, "import os\nx = 1\ny = 2\n");
   const Json selected = client.request(
-      "textDocument/codeAction", {{"textDocument", {{"uri", kUri}}},
+      "textDocument/codeAction", {{"textDocument", {{"uri", kDocument}}},
                                   {"range", {{"start", position(1, 0)}, {"end", position(3, 0)}}},
                                   {"context", Json::object()}})["result"];
   REQUIRE(selected.size() == 2);
@@ -124,7 +133,8 @@ TEST_CASE("a selection can be explained and refactored; plain text, ignored file
 TEST_CASE("code that holds a secret is not offered to be rewritten") {
   SessionClient client(options(always("")));
   client.start(full_client());
-  client.open(kUri, "def f():\n    api_key = \"sk_live_4eC39HqLyjWDarjtT1zdp7dc\"\n    return 1\n");
+  client.open(kDocument,
+              "def f():\n    api_key = \"sk_live_4eC39HqLyjWDarjtT1zdp7dc\"\n    return 1\n");
   for (const Json& action : actions_at(client, 2, 6)) {
     CHECK(action["kind"].get<std::string>().starts_with("source"));
   }
@@ -134,18 +144,21 @@ TEST_CASE("a fix resolves to an edit of the lines that change, with progress and
   SessionClient client(options(always(
       in_fence("def read(self, path):\n    with open(path) as f:\n        return f.read()\n"))));
   client.start(full_client());
-  client.open(kUri, kSource);
+  client.open(kDocument, kSource);
   const Json fix =
       find_action(actions_at(client, 5, 16, {{"diagnostics", Json::array({diagnostic()})}}), "Fix");
+  client.engine().pause();
   const int id = start_resolve(client, fix);
+  CHECK(progress(client, "begin")["title"] == "caretd: Fixing read");
+  client.engine().resume();
   const Json resolved = client.response(id)["result"];
+  CHECK(progress(client, "end")["message"] == "done");
   CHECK(resolved["title"] == fix["title"]);
   const Json change = resolved["edit"]["documentChanges"][0];
-  CHECK(change["textDocument"] == Json({{"uri", kUri}, {"version", 1}}));
+  CHECK(change["textDocument"] == Json({{"uri", kDocument}, {"version", 1}}));
   CHECK(change["edits"] ==
         Json::array({{{"range", range(5, 0, 32)},
                       {"newText", "        with open(path) as f:\n            return f.read()"}}}));
-  CHECK(client.notification("$/progress")["value"]["title"] == "caretd: Fixing read");
   const auto request = client.engine().requests()[0];
   const std::string prompt = prompt_to_string(request.prompt, *tiny_tokenizer());
   CHECK(prompt.find("Line 2 of this code has a problem: file is never closed") !=
@@ -172,7 +185,7 @@ TEST_CASE("tabs, line ends of the file and the last line's are kept") {
 TEST_CASE("prose becomes a doc string, or the comment of the language") {
   SessionClient client(options(always(" Read the file at the path.\n\nReturns its text.")));
   client.start(full_client());
-  client.open(kUri, kSource);
+  client.open(kDocument, kSource);
   const Json python =
       client.response(start_resolve(client, find_action(actions_at(client, 5, 9), "Document")))
           .at("result")["edit"]["documentChanges"][0]["edits"][0];
@@ -196,7 +209,7 @@ TEST_CASE("prose becomes a doc string, or the comment of the language") {
 TEST_CASE("replies without usable code change nothing and say why") {
   SessionClient client(options(always("")));
   client.start(full_client());
-  client.open(kUri, kSource);
+  client.open(kDocument, kSource);
   const Json fix =
       find_action(actions_at(client, 5, 16, {{"diagnostics", Json::array({diagnostic()})}}), "Fix");
   const auto says = [&](const ScriptedAnswer& reply, const std::string& why) {
@@ -222,12 +235,12 @@ TEST_CASE("replies without usable code change nothing and say why") {
 TEST_CASE("a document that changed is not edited, before or while the model works") {
   SessionClient client(options(always(in_fence("def read(self, path):\n    return 1\n"))));
   client.start(full_client());
-  client.open(kUri, kSource);
+  client.open(kDocument, kSource);
   const Json action = find_action(actions_at(client, 5, 16), "Document");
   client.engine().pause();
   const int id = start_resolve(client, action);
   REQUIRE(client.engine().wait_for_requests(1));
-  client.insert(kUri, 0, 0, "# new\n");
+  client.insert(kDocument, 0, 0, "# new\n");
   client.sync();
   client.engine().resume();
   CHECK(client.response(id)["error"]["code"] == -32801);
@@ -237,14 +250,14 @@ TEST_CASE("a document that changed is not edited, before or while the model work
 TEST_CASE("the bar and the request cancel, each within one step") {
   SessionClient client(options(always(in_fence("def read(self, path):\n    return 1\n"))));
   client.start(full_client());
-  client.open(kUri, kSource);
+  client.open(kDocument, kSource);
   const Json action = find_action(actions_at(client, 5, 16), "Document");
   client.engine().pause();
   for (const bool by_bar : {true, false}) {
     const int id = client.send_request("codeAction/resolve", action);
     const Json token = client.serve("window/workDoneProgress/create", nullptr)["token"];
     REQUIRE(client.engine().wait_for_requests(by_bar ? 1 : 2));
-    CHECK(client.notification("$/progress")["value"]["cancellable"] == true);
+    CHECK(progress(client, "begin")["cancellable"] == true);
     client.engine().step();
     if (by_bar) {
       client.notify("window/workDoneProgress/cancel", {{"token", token}});
@@ -261,7 +274,7 @@ TEST_CASE("the bar and the request cancel, each within one step") {
 TEST_CASE("an instruction is carried out by the command, and the editor's answer is looked at") {
   SessionClient client(options(always(in_fence("def read(self, path):\n    return path\n"))));
   client.start(full_client());
-  client.open(kUri, kSource);
+  client.open(kDocument, kSource);
   Json argument = find_action(actions_at(client, 5, 16), "Refactor")["command"]["arguments"][0];
   const auto execute = [&] {
     const int id = client.send_request(
@@ -287,7 +300,7 @@ TEST_CASE("an instruction is carried out by the command, and the editor's answer
 TEST_CASE("tests go into a file of their own, which must not exist") {
   SessionClient client(options(always(in_fence("def test_read():\n    assert True\n"))));
   client.start(full_client());
-  client.open(kUri, kSource);
+  client.open(kDocument, kSource);
   const Json command = find_action(actions_at(client, 5, 16), "Write tests")["command"];
   const int id = client.send_request("workspace/executeCommand", command);
   client.serve("window/workDoneProgress/create", nullptr);
@@ -304,7 +317,7 @@ TEST_CASE("explain talks: as a result, and as a message where the client shows n
   Json capabilities = full_client();
   capabilities.erase("experimental");
   client.start(capabilities);
-  client.open(kUri, kSource);
+  client.open(kDocument, kSource);
   const Json actions = actions_at(client, 5, 16);
   CHECK(actions.size() == 3);  // nobody to ask for an instruction
   const Json result = client.request("workspace/executeCommand",
@@ -317,13 +330,13 @@ TEST_CASE("older clients get commands, and edits of theirs by workspace/applyEdi
   SessionClient client(options(always(in_fence("def read(self, path):\n    return 1\n"))));
   CHECK(client.start(
             {{"workspace", {{"applyEdit", true}}}})["capabilities"]["codeActionProvider"] == true);
-  client.open(kUri, kSource);
+  client.open(kDocument, kSource);
   const Json actions = actions_at(client, 5, 16);
   const Json document = find_action(actions, "Document");
   CHECK(document["command"] == "caretd.document");
   const int id = client.send_request("workspace/executeCommand", document);
   const Json edit = client.serve("workspace/applyEdit", {{"applied", true}})["edit"];
-  CHECK(edit["changes"][kUri].size() == 1);
+  CHECK(edit["changes"][kDocument].size() == 1);
   CHECK(client.response(id)["result"]["applied"] == true);
 }
 
@@ -332,7 +345,7 @@ TEST_CASE("editors that can ask get edits that ask") {
   Json capabilities = full_client();
   capabilities["workspace"]["workspaceEdit"]["changeAnnotationSupport"] = {{"groupsOnLabel", true}};
   client.start(capabilities);
-  client.open(kUri, kSource);
+  client.open(kDocument, kSource);
   const Json edit =
       client.response(start_resolve(client, find_action(actions_at(client, 5, 16), "Document")))
           .at("result")["edit"];
@@ -346,7 +359,7 @@ TEST_CASE("arguments that make no sense are invalid params") {
   for (const Json& arguments :
        {Json::array(), Json::array({1}), Json::array({Json::object()}),
         Json::array(
-            {{{"verb", "rm"}, {"uri", kUri}, {"version", 1}, {"range", range(0, 0, 0)}}})}) {
+            {{{"verb", "rm"}, {"uri", kDocument}, {"version", 1}, {"range", range(0, 0, 0)}}})}) {
     CHECK(client.request("workspace/executeCommand",
                          {{"command", "caretd.fix"}, {"arguments", arguments}})["error"]["code"] ==
           -32602);

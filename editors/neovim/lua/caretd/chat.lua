@@ -26,7 +26,14 @@ local function append(text)
     vim.fn.win_findbuf(buffer)
   )
   vim.bo[buffer].modifiable = true
-  vim.api.nvim_buf_set_text(buffer, last, #line, last, #line, vim.split(text, '\n', { plain = true }))
+  vim.api.nvim_buf_set_text(
+    buffer,
+    last,
+    #line,
+    last,
+    #line,
+    vim.split(text, '\n', { plain = true })
+  )
   vim.bo[buffer].modifiable = false
   for _, window in ipairs(following) do
     vim.api.nvim_win_set_cursor(window, { vim.api.nvim_buf_line_count(buffer), 0 })
@@ -96,7 +103,9 @@ local function show_opening(opening)
   state.conversation = opening.conversationId
   if #opening.context > 0 then append('> context: ' .. describe(opening.context) .. '\n\n') end
   if opening.messagesLeftOut > 0 then
-    append(('> %d older messages no longer fit and were left out\n\n'):format(opening.messagesLeftOut))
+    append(
+      ('> %d older messages no longer fit and were left out\n\n'):format(opening.messagesLeftOut)
+    )
   end
   if opening.notice and opening.notice ~= state.notice then
     state.notice = opening.notice
@@ -196,7 +205,11 @@ function M.explain(command)
   M.open()
   show_question(command.title)
   state.conversation = nil
-  send('workspace/executeCommand', { command = command.command, arguments = { argument } }, argument)
+  send(
+    'workspace/executeCommand',
+    { command = command.command, arguments = { argument } },
+    argument
+  )
 end
 
 --- Carries out a command of caretd that answers with an edit or a sentence.
@@ -259,7 +272,12 @@ function M.apply()
   end
   local first, last
   local mark = source.mark
-    and vim.api.nvim_buf_get_extmark_by_id(source.buffer, namespace, source.mark, { details = true })
+    and vim.api.nvim_buf_get_extmark_by_id(
+      source.buffer,
+      namespace,
+      source.mark,
+      { details = true }
+    )
   if mark and mark[1] then
     first, last = mark[1], mark[3].end_row
   else

@@ -15,7 +15,13 @@ function M.find(lines)
   local blocks, open = {}, nil
   for row, line in ipairs(lines) do
     local mark, info = fence(line)
-    if open and mark and mark:sub(1, 1) == open.mark:sub(1, 1) and #mark >= #open.mark and info == '' then
+    if
+      open
+      and mark
+      and mark:sub(1, 1) == open.mark:sub(1, 1)
+      and #mark >= #open.mark
+      and info == ''
+    then
       open.last = row - 1
       open = nil
     elseif open then

@@ -1,0 +1,118 @@
+#!/usr/bin/env node
+// A language server with a scripted chat and scripted code actions, for what the editors do with
+// them. SCRIPT is JSON: `pieces` of every reply, sent every `milliseconds` (0: at once), an
+// `opening`, an `error` instead of a result, `actions` of every textDocument/codeAction and the
+// `edit` that resolving one gives (an object, or a string: the sentence it fails with). In actions
+// and edits "$uri" and "$version" stand for those of the document. SCRIPT_LOG receives a line of
+// JSON for every message.
+import fs from 'node:fs';
+
+if (process.argv.includes('--version')) {
+  console.log('caretd 0.1.0 (scripted)');
+  process.exit(0);
+}
+const script = { pieces: [], milliseconds: 0, actions: [], ...JSON.parse(process.env.SCRIPT ?? '{}') };
+const commands = ['caretd.explain', 'caretd.writeTests', 'caretd.refactor'];
+const running = new Map();
+const document = { uri: '', version: 0 };
+
+const log = (entry) => {
+  if (process.env.SCRIPT_LOG) fs.appendFileSync(process.env.SCRIPT_LOG, `${JSON.stringify(entry)}\n`);
+};
+
+function send(message) {
+  const body = Buffer.from(JSON.stringify({ jsonrpc: '2.0', ...message }));
+  process.stdout.write(`Content-Length: ${body.length}\r\n\r\n`);
+  process.stdout.write(body);
+}
+
+const filled = (value) =>
+  JSON.parse(
+    JSON.stringify(value)
+      .replaceAll('"$version"', String(document.version))
+      .replaceAll('$uri', document.uri),
+  );
+
+const fail = (id, code, message) => send({ id, error: { code, message } });
+
+/** Streams the pieces, then answers. */
+function chat(id, token) {
+  const opening = {
+    conversationId: 'chat-1', context: [], promptTokens: 10, messagesLeftOut: 0, ...filled(script.opening ?? {}),
+  };
+  const progress = (value) => send({ method: '$/progress', params: { token, value } });
+  progress(opening);
+  let sent = 0;
+  const end = () => {
+    clearInterval(running.get(id));
+    running.delete(id);
+    if (script.error) return fail(id, -32803, script.error);
+    return send({ id, result: { ...opening, content: script.pieces.join(''), finishReason: 'end' } });
+  };
+  const one = () => {
+    if (sent === script.pieces.length) return end();
+    return progress({ content: script.pieces[sent++] });
+  };
+  if (script.milliseconds > 0) running.set(id, setInterval(one, script.milliseconds));
+  else for (let step = 0; step <= script.pieces.length; ++step) one();
+}
+
+const answers = {
+  initialize: () => ({
+    capabilities: {
+      positionEncoding: 'utf-16',
+      textDocumentSync: { openClose: true, change: 2 },
+      codeActionProvider: { codeActionKinds: ['quickfix', 'refactor.rewrite', 'source'], resolveProvider: true },
+      executeCommandProvider: { commands },
+    },
+    serverInfo: { name: 'caretd', version: '0.1.0' },
+  }),
+  'caretd/status': () => ({ state: 'ready', model: 'scripted', device: 'none' }),
+  'caretd/setEnabled': () => null,
+  'textDocument/codeAction': () => filled(script.actions),
+  shutdown: () => null,
+};
+
+function resolve(id, action) {
+  const edit = filled(script.edit ?? 'there is no edit');
+  if (typeof edit === 'string') return fail(id, -32803, edit);
+  return send({ id, result: { ...action, edit } });
+}
+
+function handle({ id, method, params }) {
+  log({ method, params });
+  if (method === 'exit') process.exit(0);
+  if (method === 'initialized') send({ method: 'caretd/status', params: answers['caretd/status']() });
+  if (method === 'textDocument/didOpen' || method === 'textDocument/didChange') {
+    Object.assign(document, { uri: params.textDocument.uri, version: params.textDocument.version });
+  }
+  if (method === '$/cancelRequest' && running.has(params.id)) {
+    clearInterval(running.get(params.id));
+    running.delete(params.id);
+    fail(params.id, -32800, 'The request was cancelled.');
+  }
+  if (id === undefined || method === undefined) return;
+  if (method === 'caretd/chat') chat(id, params.partialResultToken);
+  else if (method === 'workspace/executeCommand') {
+    if (params.command === 'caretd.explain') chat(id, params.arguments[0].partialResultToken);
+    else send({ id, result: { applied: true } });
+  } else if (method === 'codeAction/resolve') resolve(id, params);
+  else if (answers[method]) send({ id, result: answers[method](params) });
+  else fail(id, -32601, `no ${method}`);
+}
+
+let buffered = Buffer.alloc(0);
+process.stdin.on('data', (data) => {
+  buffered = Buffer.concat([buffered, data]);
+  for (;;) {
+    const end = buffered.indexOf('\r\n\r\n');
+    if (end < 0) return;
+    const length = Number(/Content-Length: (\d+)/i.exec(buffered.subarray(0, end))[1]);
+    if (buffered.length < end + 4 + length) return;
+    const body = buffered.subarray(end + 4, end + 4 + length);
+    buffered = buffered.subarray(end + 4 + length);
+    handle(JSON.parse(body));
+  }
+});
+process.stdin.on('end', () => process.exit(0));
+log({ method: '$start', pid: process.pid });

@@ -1,0 +1,157 @@
+// :Caretd chat and code actions in Neovim, against scripted answers.
+import assert from 'node:assert/strict';
+import path from 'node:path';
+import { test } from 'node:test';
+
+import { cache, messages, waitFor } from '../helpers.mjs';
+import { Neovim } from './nvim.mjs';
+
+const program = process.env.NVIM ?? path.join(cache, 'neovim-0.12/bin/nvim');
+const server = path.resolve(import.meta.dirname, '../chat_server.mjs');
+const source = ['def f(x):', '    return x', '', 'y = f(1)', ''].join('\n');
+const reply = ['Use this:\n\n``', '`python\ndef f(x):\n', '    return x + 1\n```\n', '\nDone.'];
+
+async function open(t, script, text = source) {
+  const nvim = new Neovim(program, {
+    files: { 'a.py': text },
+    setup: `{ cmd = { 'node', '${server}' } }`,
+    environment: { SCRIPT: JSON.stringify(script) },
+  });
+  nvim.log = path.join(nvim.folder, 'server.log');
+  nvim.environment.SCRIPT_LOG = nvim.log;
+  t.after(() => nvim.close());
+  await nvim.open('a.py');
+  await waitFor('didOpen', () => received(nvim, 'textDocument/didOpen').length > 0);
+  await nvim.waitForReady();
+  return nvim;
+}
+
+const received = (nvim, method) => messages(nvim.log).filter((message) => message.method === method);
+const transcript = (nvim) =>
+  nvim.lua("vim.api.nvim_buf_get_lines(vim.fn.bufnr('caretd://chat'), 0, -1, false)") ?? [];
+const sourceLines = (nvim) =>
+  nvim.lua("vim.api.nvim_buf_get_lines(vim.fn.bufnr('a.py'), 0, -1, false)");
+
+async function command(nvim, text) {
+  nvim.type(`:${text}`);
+  nvim.press('Enter');
+}
+
+test('a question streams into a split; a code block is yanked and applied, undone by one u', async (t) => {
+  const nvim = await open(t, { pieces: reply, milliseconds: 20 });
+  await command(nvim, '1,2Caretd chat Why?');
+  await waitFor('the reply', () => transcript(nvim).includes('Done.'));
+  const lines = transcript(nvim);
+  assert.equal(lines[0], '## Why?');
+  assert.ok(lines.includes('    return x + 1'));
+  const [{ params }] = received(nvim, 'caretd/chat');
+  assert.equal(params.message, 'Why?');
+  assert.deepEqual(params.context[0].range, {
+    start: { line: 0, character: 0 }, end: { line: 2, character: 0 },
+  });
+  await waitFor('the end', () => nvim.lua("require('caretd.chat').busy() == false"));
+  nvim.type('gy');
+  await waitFor('the yank', () => nvim.lua("vim.fn.getreg('\"')") === 'def f(x):\n    return x + 1\n');
+  nvim.type('ga');
+  await waitFor('the edit', () => sourceLines(nvim)?.[1] === '    return x + 1');
+  assert.deepEqual(sourceLines(nvim), ['def f(x):', '    return x + 1', '', 'y = f(1)']);
+  await command(nvim, 'wincmd p');
+  nvim.type('u');
+  await waitFor('undo', () => sourceLines(nvim)?.[1] === '    return x');
+  assert.deepEqual(sourceLines(nvim), source.split('\n').slice(0, -1));
+});
+
+test('the next question goes on with the conversation; what is visual goes along', async (t) => {
+  const nvim = await open(t, { pieces: ['ok'] });
+  await command(nvim, 'Caretd chat One?');
+  await waitFor('the reply', () => transcript(nvim).includes('ok'));
+  await command(nvim, 'wincmd p');
+  nvim.type('Vj');
+  await command(nvim, 'Caretd chat Two?');
+  await waitFor('the second', () => received(nvim, 'caretd/chat').length === 2);
+  const { params } = received(nvim, 'caretd/chat')[1];
+  assert.equal(params.conversationId, 'chat-1');
+  assert.equal(params.context[0].kind, 'selection');
+  nvim.type('R');
+  await waitFor('once more', () => received(nvim, 'caretd/chat').at(-1).params.regenerate === true);
+});
+
+test('a reply is cancelled and says so', async (t) => {
+  const nvim = await open(t, { pieces: Array(2000).fill('on '), milliseconds: 10 });
+  await command(nvim, 'Caretd chat Talk');
+  await waitFor('some words', () => transcript(nvim).some((line) => line.startsWith('on on')));
+  nvim.press('C-c');
+  await waitFor('the word of it', () => transcript(nvim).includes('> cancelled'));
+  assert.equal(received(nvim, '$/cancelRequest').length, 1);
+  const length = transcript(nvim).join('').length;
+  await new Promise((resolve) => setTimeout(resolve, 200));
+  assert.equal(transcript(nvim).join('').length, length, 'text after the cancel');
+});
+
+test('errors of the server, context and notices are lines of the transcript', async (t) => {
+  const nvim = await open(t, {
+    pieces: [],
+    error: 'The model folder is missing.',
+    opening: {
+      notice: 'Only a little chat.',
+      context: [{ kind: 'file', uri: '$uri', tokens: 5, totalTokens: 9, leftOut: 'cut' }],
+    },
+  });
+  await command(nvim, 'Caretd chat Hello');
+  await waitFor('the error', () => transcript(nvim).includes('> The model folder is missing.'));
+  assert.ok(transcript(nvim).includes('> Only a little chat.'));
+  assert.ok(transcript(nvim).some((line) => /^> context: .*a\.py \(5 tokens, cut of 9\)$/.test(line)));
+});
+
+const documentAction = {
+  title: "Document 'f'", kind: 'refactor.rewrite', data: { uri: '$uri', version: '$version' },
+};
+const edit = {
+  documentChanges: [{
+    textDocument: { uri: '$uri', version: '$version' },
+    edits: [{
+      range: { start: { line: 1, character: 0 }, end: { line: 1, character: 12 } },
+      newText: '    """Give x back."""\n    return x',
+    }],
+  }],
+};
+
+test('a code action is resolved, applied, and undone by one u', async (t) => {
+  const nvim = await open(t, { actions: [documentAction], edit });
+  await command(nvim, 'lua vim.lsp.buf.code_action({ apply = true })');
+  await waitFor('the edit', () => sourceLines(nvim)?.[1] === '    """Give x back."""');
+  nvim.type('u');
+  await waitFor('undo', () => sourceLines(nvim)?.[1] === '    return x');
+  assert.equal(sourceLines(nvim).length, 4);
+});
+
+test('an action that comes to nothing says why and changes nothing', async (t) => {
+  const nvim = await open(t, {
+    actions: [documentAction], edit: 'The reply is empty; nothing was changed.',
+  });
+  await command(nvim, 'lua vim.lsp.buf.code_action({ apply = true })');
+  await waitFor('the sentence', () =>
+    /The reply is empty/.test(nvim.lua("vim.fn.execute('messages')") ?? ''));
+  assert.deepEqual(sourceLines(nvim), source.split('\n').slice(0, -1));
+});
+
+test('Explain opens the split, Refactor asks for an instruction', async (t) => {
+  const argument = { verb: 'explain', uri: '$uri', version: '$version', range: {} };
+  const action = (title, name) => ({
+    title, kind: 'source', command: { title, command: name, arguments: [argument] },
+  });
+  const nvim = await open(t, {
+    pieces: ['It returns x.'],
+    actions: [action('Explain', 'caretd.explain'), action('Refactor', 'caretd.refactor')],
+  });
+  const run = (title) =>
+    command(nvim, `lua vim.lsp.buf.code_action({ apply = true, filter = function(a) return a.title == '${title}' end })`);
+  await run('Refactor');
+  await waitFor('the prompt', () => /What to change/.test(nvim.screen()));
+  nvim.type('Rename it');
+  nvim.press('Enter');
+  await waitFor('the command', () => received(nvim, 'workspace/executeCommand').length === 1);
+  assert.equal(received(nvim, 'workspace/executeCommand')[0].params.arguments[0].instruction, 'Rename it');
+  await run('Explain');
+  await waitFor('the explanation', () => transcript(nvim).includes('It returns x.'));
+});

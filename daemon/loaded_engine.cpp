@@ -45,7 +45,11 @@ class StatusWaiter {
 
 Result<std::unique_ptr<engine::Engine>> load_engine(const CommandContext& context,
                                                     const Settings& settings, const Clock& clock) {
-  auto engine = make_engine(settings, context.install, clock, context.log);
+  return wait_until_ready(make_engine(settings, context.install, clock, context.log), clock);
+}
+
+Result<std::unique_ptr<engine::Engine>> wait_until_ready(std::unique_ptr<engine::Engine> engine,
+                                                         const Clock& clock) {
   ProgressReporter progress("loading the model", clock, stderr_is_terminal());
   const auto status = StatusWaiter(*engine).wait(progress);
   if (status.state != engine::EngineState::ready) {

@@ -14,4 +14,8 @@ namespace caretd::daemon {
                                                                   const Settings& settings,
                                                                   const Clock& clock);
 
+/// The same for an engine that is loading already.
+[[nodiscard]] Result<std::unique_ptr<engine::Engine>> wait_until_ready(
+    std::unique_ptr<engine::Engine> engine, const Clock& clock);
+
 }  // namespace caretd::daemon

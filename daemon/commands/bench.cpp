@@ -13,10 +13,10 @@
 #include "daemon/commands/commands.h"
 #include "daemon/model_loading.h"
 #include "daemon/progress.h"
+#include "daemon/random_model.h"
 #include "engine/bench/cuda_bench.h"
 #include "engine/bench/cuda_bench_report.h"
 #include "engine/bench/memory_bandwidth.h"
-#include "engine/checkpoint/shapes.h"
 
 namespace caretd::daemon {
 
@@ -89,18 +89,6 @@ void print_json(const Figures& figures) {
                                {"bytesPerToken", decode.bytes_per_token}});
   }
   std::cout << value.dump(2) << '\n';
-}
-
-/// "lite-fp8" is the shape lite with FP8 projections; without a format they are BF16.
-Result<engine::RandomModel> random_model(std::string name) {
-  engine::RandomModel model;
-  model.fp8 = name.ends_with("-fp8");
-  if (model.fp8) name.resize(name.size() - 4);
-  if (name.ends_with("-bf16")) name.resize(name.size() - 5);
-  auto config = engine::shape_by_name(name);
-  if (!config) return pass_on(std::move(config));
-  model.config = *std::move(config);
-  return model;
 }
 
 /// True shapes with random weights made on the GPU.

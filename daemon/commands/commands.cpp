@@ -11,6 +11,7 @@ void add_all_commands(CommandLine& line) {
   add_daemon_command(line);
   add_doctor_command(line);
   add_models_command(line);
+  add_replay_command(line);
   add_verify_command(line);
   add_why_command(line);
   add_stats_command(line);

@@ -18,6 +18,7 @@ void add_doctor_command(CommandLine& line);
 void add_man_command(CommandLine& line);
 void add_models_command(CommandLine& line);
 void add_stats_command(CommandLine& line);
+void add_replay_command(CommandLine& line);
 void add_verify_command(CommandLine& line);
 void add_why_command(CommandLine& line);
 

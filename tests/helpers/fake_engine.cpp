@@ -106,12 +106,16 @@ FakeEngine::FakeEngine(Script script, FakeEngineOptions options)
 }
 
 FakeEngine::~FakeEngine() {
+  stop();
+}
+
+void FakeEngine::stop() {
   {
     const std::lock_guard lock(mutex_);
     stopping_ = true;
   }
   changed_.notify_all();
-  thread_.join();
+  if (thread_.joinable()) thread_.join();
 }
 
 void FakeEngine::set_script(Script script) {

@@ -86,6 +86,10 @@ class FakeEngine final : public engine::Engine {
   void step();
   /// Steps until nothing is running or waiting. Works paused or not.
   void drain();
+  /// Cancels what runs and ends the engine's thread, so that no sink is called any more. For
+  /// whoever destroys what the sinks use before the last owner lets go of the engine; nothing but
+  /// the destructor may follow. Not from a sink.
+  void stop();
   /// Changes the state and tells the listeners, on the engine's thread, before it returns.
   void set_status(const engine::EngineStatus& status);
 

@@ -79,7 +79,11 @@ SessionClient::SessionClient(SessionOptions options) : options_(std::move(option
                                             [this](int code) { exit_code_ = code; });
 }
 
-SessionClient::~SessionClient() = default;
+SessionClient::~SessionClient() {
+  session_.reset();
+  // The sinks of requests that still run post to workers_, which ends before engine_ does.
+  engine_->stop();
+}
 
 lsp::SessionServices SessionClient::services() {
   return {statistics_,

@@ -42,6 +42,9 @@ function(caretd_room name)
   add_library(caretd_${name} STATIC)
   target_include_directories(caretd_${name} PUBLIC ${CMAKE_SOURCE_DIR})
   target_link_libraries(caretd_${name} PUBLIC ${ARGN} PRIVATE caretd_warnings)
+  if(CARETD_SANITIZE)  # headers and templates are instrumented once for eight files
+    set_target_properties(caretd_${name} PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 8)
+  endif()
 endfunction()
 
 # Optimising is most of the time that a file takes to compile, instrumented code three times as

@@ -1,21 +1,17 @@
 #include "engine/bench/bench.h"
 
 #include <algorithm>
-#include <chrono>
 #include <functional>
 #include <memory>
 #include <optional>
 #include <random>
 
+#include "engine/bench/seconds.h"
 #include "engine/verify/sequence_driver.h"
 
 namespace caretd::engine {
 
 namespace {
-
-double seconds(Duration duration) {
-  return std::chrono::duration<double>(duration).count();
-}
 
 class Bench {
  public:

@@ -1,16 +1,13 @@
 #include "engine/bench/cuda_bench.h"
 
 #include <algorithm>
-#include <chrono>
 #include <numeric>
 #include <random>
 
+#include "engine/bench/seconds.h"
+
 namespace caretd::engine {
 namespace {
-
-double seconds(Duration duration) {
-  return std::chrono::duration<double>(duration).count();
-}
 
 double median(std::vector<double> values) {
   std::ranges::sort(values);

@@ -54,13 +54,13 @@ void tally(DType dtype, std::span<const std::byte> data, ValueTally& total) {
   }
 }
 
-struct Piece {
+struct TensorPart {
   size_t tensor;
   std::span<const std::byte> data;
 };
 
-std::vector<Piece> cut_into_pieces(std::span<const Tensor> tensors) {
-  std::vector<Piece> pieces;
+std::vector<TensorPart> cut_into_pieces(std::span<const Tensor> tensors) {
+  std::vector<TensorPart> pieces;
   for (size_t i = 0; i < tensors.size(); ++i) {
     if (!tensors[i].dtype) continue;  // no weights; opening judges whether they may be there
     std::span<const std::byte> rest = tensors[i].data;
@@ -109,10 +109,10 @@ class Check {
 
   Result<void> check_values() {
     const auto tensors = table_.tensors();
-    const std::vector<Piece> pieces = cut_into_pieces(tensors);
+    const std::vector<TensorPart> pieces = cut_into_pieces(tensors);
     std::deque<ValueTally> tallies(tensors.size());
     auto done = parallel_for(pieces.size(), parallel(), [&](size_t i) -> Result<void> {
-      const Piece& piece = pieces[i];
+      const TensorPart& piece = pieces[i];
       tally(*tensors[piece.tensor].dtype, piece.data, tallies[piece.tensor]);
       drop_pages(piece.data);
       progress_.add(static_cast<std::int64_t>(piece.data.size()));

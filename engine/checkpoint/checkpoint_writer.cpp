@@ -148,14 +148,14 @@ std::vector<std::byte> make_elements(const OutputTensor& tensor, const Recipe& r
 }
 
 /// A run of elements of one tensor: the unit of work of a thread.
-struct Piece {
+struct ElementRange {
   size_t tensor;
   std::int64_t first;
   std::int64_t count;
 };
 
-std::vector<Piece> cut_into_pieces(std::span<const OutputTensor> tensors) {
-  std::vector<Piece> pieces;
+std::vector<ElementRange> cut_into_pieces(std::span<const OutputTensor> tensors) {
+  std::vector<ElementRange> pieces;
   for (size_t i = 0; i < tensors.size(); ++i) {
     const std::int64_t elements = tensors[i].bytes() / size_of(tensors[i].dtype);
     for (std::int64_t first = 0; first < elements; first += kPieceElements) {
@@ -192,9 +192,9 @@ Result<void> write_checkpoint(const std::filesystem::path& folder, const ModelCo
   const Plan plan = make_plan(config, options.format);
   auto output = CheckpointFolder::create(folder, plan_shards(plan.tensors, options.shard_bytes));
   if (!output) return pass_on(std::move(output));
-  const std::vector<Piece> pieces = cut_into_pieces(plan.tensors);
+  const std::vector<ElementRange> pieces = cut_into_pieces(plan.tensors);
   const auto write_piece = [&](size_t number) {
-    const Piece& piece = pieces[number];
+    const ElementRange& piece = pieces[number];
     const OutputTensor& tensor = plan.tensors[piece.tensor];
     const auto bytes =
         make_elements(tensor, plan.recipes[piece.tensor], options.seed, piece.first, piece.count);

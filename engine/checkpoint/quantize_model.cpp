@@ -22,7 +22,7 @@ namespace {
 
 constexpr std::int64_t kBlock = 128;
 constexpr std::int64_t kCopyBytes = std::int64_t{4} << 20;
-constexpr size_t kMaxConfigBytes = size_t{4} << 20;
+constexpr size_t kMaxJsonBytes = size_t{4} << 20;
 
 /// Files beside the weights that make the new folder usable on its own.
 constexpr std::array<const char*, 7> kCompanions{"tokenizer.json",
@@ -45,7 +45,7 @@ struct Job {
 };
 
 /// A unit of work: a band of 128 rows to quantize, or a stretch of bytes to copy.
-struct Piece {
+struct RowRange {
   size_t job = 0;
   std::int64_t first = 0;  ///< row or byte
   std::int64_t count = 0;
@@ -133,7 +133,7 @@ class Plan {
 
   [[nodiscard]] std::span<const OutputTensor> tensors() const { return tensors_; }
   [[nodiscard]] std::span<const Job> jobs() const { return jobs_; }
-  [[nodiscard]] std::span<const Piece> pieces() const { return pieces_; }
+  [[nodiscard]] std::span<const RowRange> pieces() const { return pieces_; }
   [[nodiscard]] std::int64_t bytes_to_read() const { return bytes_to_read_; }
 
  private:
@@ -167,7 +167,7 @@ class Plan {
   ModelWeights weights_;  ///< the views that jobs_ point to
   std::vector<OutputTensor> tensors_;
   std::vector<Job> jobs_;
-  std::vector<Piece> pieces_;
+  std::vector<RowRange> pieces_;
   std::int64_t bytes_to_read_ = 0;
 };
 
@@ -203,12 +203,12 @@ class Quantizer {
   }
 
  private:
-  Result<void> run_piece(const Piece& piece) {
+  Result<void> run_piece(const RowRange& piece) {
     const Job& job = plan_.jobs()[piece.job];
     return job.matrix != nullptr ? quantize(piece, job) : copy(piece, job);
   }
 
-  Result<void> copy(const Piece& piece, const Job& job) {
+  Result<void> copy(const RowRange& piece, const Job& job) {
     const auto stretch =
         job.bytes.subspan(static_cast<size_t>(piece.first), static_cast<size_t>(piece.count));
     if (auto written = output_.write(job.output, piece.first, stretch); !written) return written;
@@ -216,7 +216,7 @@ class Quantizer {
     return {};
   }
 
-  Result<void> quantize(const Piece& piece, const Job& job) {
+  Result<void> quantize(const RowRange& piece, const Job& job) {
     const MatrixView& matrix = *job.matrix;
     auto band = quantize_band(matrix, piece.first, piece.count);
     if (!band) return pass_on(std::move(band));
@@ -252,7 +252,7 @@ class Quantizer {
 
 /// The source's config.json with the quantization announced and everything else as it was.
 Result<std::string> quantized_config(const std::filesystem::path& file) {
-  auto text = read_text_file(file, kMaxConfigBytes);
+  auto text = read_text_file(file, kMaxJsonBytes);
   if (!text) return pass_on(std::move(text));
   auto config = nlohmann::ordered_json::parse(*text, nullptr, /*allow_exceptions=*/false);
   if (!config.is_object()) {

@@ -1,16 +1,12 @@
 #include "lsp/postprocess/stop_rule.h"
 
+#include "lsp/context/completion_site.h"
+
 namespace caretd::lsp {
 namespace {
 
 // A line of fewer characters ("}", "});", "end") follows almost anything.
 constexpr std::size_t kTellingLine = 5;
-
-std::string_view trimmed(std::string_view text) {
-  const std::size_t begin = text.find_first_not_of(" \t\r");
-  if (begin == std::string_view::npos) return {};
-  return text.substr(begin, text.find_last_not_of(" \t\r") - begin + 1);
-}
 
 std::string next_telling_line(const Text& text, std::size_t offset) {
   for (std::size_t line = text.line_of(offset) + 1; line < text.line_count(); ++line) {

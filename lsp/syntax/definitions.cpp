@@ -8,9 +8,6 @@
 namespace caretd::lsp {
 namespace {
 
-struct DeleteQuery {
-  void operator()(TSQuery* query) const { ts_query_delete(query); }
-};
 struct DeleteCursor {
   void operator()(TSQueryCursor* cursor) const { ts_query_cursor_delete(cursor); }
 };
@@ -44,7 +41,10 @@ std::size_t distance(const SourceToken& token, std::size_t offset) {
 }  // namespace
 
 struct DefinitionFinder::Query {
-  std::unique_ptr<TSQuery, DeleteQuery> query;
+  struct Delete {
+    void operator()(TSQuery* query) const { ts_query_delete(query); }
+  };
+  std::unique_ptr<TSQuery, Delete> query;
   std::uint32_t name_capture = 0;
 };
 

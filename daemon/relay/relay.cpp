@@ -20,7 +20,7 @@ namespace caretd::daemon {
 
 namespace {
 
-constexpr std::size_t kReadBytes = 64 << 10;
+constexpr std::size_t kChunkBytes = 64 << 10;
 /// Unsent bytes above which the other side is not read any more.
 constexpr std::size_t kMostUnsent = 8 << 20;
 /// Messages of the daemon may be larger than an editor's (a chat's whole history, a file).
@@ -88,7 +88,7 @@ class Relay {
   std::optional<lsp::FrameReader> daemon_frames_;  // a new one for each daemon
   OutputBuffer editor_out_;
   OutputBuffer daemon_out_;
-  std::array<char, kReadBytes> buffer_{};
+  std::array<char, kChunkBytes> buffer_{};
   short editor_events_ = 0;
   short daemon_events_ = 0;
   bool editor_gone_ = false;

@@ -39,7 +39,7 @@ int processor_quota() {
 
 }  // namespace
 
-ThreadTeam::ThreadTeam(int threads) {
+ThreadTeam::ThreadTeam(int threads) : threads_(std::max(threads, 1)) {
   for (int thread = 1; thread < threads; ++thread) {
     helpers_.emplace_back([this, thread] { help(thread); });
   }
@@ -70,7 +70,7 @@ void ThreadTeam::run(const Loop& loop) {
     const std::lock_guard lock(mutex_);
     work_available_.notify_all();
   }
-  while (take_item(0)) {
+  while (take_share(0)) {
   }
   for (int spins = 0; unfinished_.load(std::memory_order_acquire) > 0; ++spins) {
     if (spins < kSpinsBeforeYield) {
@@ -81,22 +81,29 @@ void ThreadTeam::run(const Loop& loop) {
   }
 }
 
-bool ThreadTeam::take_item(int thread) {
+bool ThreadTeam::take_share(int thread) {
+  const auto sharers = static_cast<std::uint32_t>(2 * size());
   std::uint64_t tickets = tickets_.load(std::memory_order_acquire);
+  std::uint32_t share = 0;
   do {
-    if (items_left(tickets) == 0) return false;
-  } while (!tickets_.compare_exchange_weak(tickets, tickets - 1, std::memory_order_acq_rel,
+    const std::uint32_t left = items_left(tickets);
+    if (left == 0) return false;
+    share = std::max(1U, left / sharers);
+  } while (!tickets_.compare_exchange_weak(tickets, tickets - share, std::memory_order_acq_rel,
                                            std::memory_order_acquire));
-  // The loop cannot end before this item does, so loop_ stays what it is.
-  loop_.call(loop_.context, loop_.count - static_cast<int>(items_left(tickets)), thread);
-  unfinished_.fetch_sub(1, std::memory_order_release);
+  // The loop cannot end before this share does, so loop_ stays what it is.
+  const int first = loop_.count - static_cast<int>(items_left(tickets));
+  for (int item = first; item < first + static_cast<int>(share); ++item) {
+    loop_.call(loop_.context, item, thread);
+  }
+  unfinished_.fetch_sub(static_cast<int>(share), std::memory_order_release);
   return true;
 }
 
 void ThreadTeam::help(int thread) {
   int spins = 0;
   while (!stopping_.load(std::memory_order_relaxed)) {
-    if (take_item(thread)) {
+    if (take_share(thread)) {
       spins = 0;
     } else if (++spins < kSpinsBeforeSleep) {
       pause();

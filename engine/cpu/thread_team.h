@@ -12,9 +12,10 @@
 
 namespace caretd::engine {
 
-/// The calling thread and `threads - 1` helpers. Items are handed out one at a time, so a helper
-/// that the system has put aside delays nobody but its current item. Helpers spin for some tens
-/// of microseconds between loops, then sleep. for_each() is for one thread at a time.
+/// The calling thread and `threads - 1` helpers. Items are handed out in shares that shrink towards
+/// the end of a loop: few visits to the shared counters, and a helper that the system has put aside
+/// delays nobody but its current share. Helpers spin for some tens of microseconds between loops,
+/// then sleep. for_each() is for one thread at a time.
 class ThreadTeam {
  public:
   explicit ThreadTeam(int threads);
@@ -22,7 +23,7 @@ class ThreadTeam {
   ThreadTeam(const ThreadTeam&) = delete;
   ThreadTeam& operator=(const ThreadTeam&) = delete;
 
-  [[nodiscard]] int size() const { return static_cast<int>(helpers_.size()) + 1; }
+  [[nodiscard]] int size() const { return threads_; }
 
   /// Calls work(item, thread) for every item in [0, count), about in ascending order, with
   /// thread in [0, size()); returns when all are done. `work` must not throw.
@@ -44,10 +45,11 @@ class ThreadTeam {
 
   void run(const Loop& loop);
   void help(int thread);
-  bool take_item(int thread);
+  bool take_share(int thread);
   [[nodiscard]] bool has_work() const;
   void sleep_until_work();
 
+  const int threads_;
   Loop loop_;  ///< written while no item is outstanding, read by holders of an item
   /// The number of the loop in the upper half, items not handed out in the lower half.
   alignas(64) std::atomic<std::uint64_t> tickets_{0};

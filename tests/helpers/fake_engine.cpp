@@ -293,6 +293,8 @@ void FakeEngine::run() {
 void FakeEngine::post(std::function<void()> task) {
   {
     const std::lock_guard lock(mutex_);
+    // Kept for a thread that has ended, the task would keep its sink, and that this engine.
+    if (stopping_) return;
     tasks_.push_back(std::move(task));
   }
   changed_.notify_all();

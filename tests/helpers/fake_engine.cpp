@@ -206,20 +206,26 @@ std::shared_ptr<const engine::Tokenizer> FakeEngine::tokenizer() const {
 }
 
 void FakeEngine::submit(GenerationRequest request, std::shared_ptr<engine::TokenSink> sink) {
-  {
-    const std::lock_guard lock(mutex_);
-    requests_.push_back(request);
-    ++statistics_.requests;
-    tasks_.emplace_back([this, request = std::move(request), sink = std::move(sink)] {
-      engine::StopMatcher stops(request.stop);
-      running_.push_back({.request = request, .sink = sink, .stops = std::move(stops)});
-      const EngineState state = status().state;
-      if (state == EngineState::ready || state == EngineState::starting) return;
-      finish(running_.back(), FinishReason::failed,
-             Error{ErrorKind::unavailable, "The scripted engine is not running."});
-      running_.pop_back();
-    });
+  std::unique_lock lock(mutex_);
+  if (stopping_) {
+    lock.unlock();
+    engine::Generation cancelled;
+    cancelled.reason = FinishReason::cancelled;
+    sink->on_finish(cancelled);
+    return;
   }
+  requests_.push_back(request);
+  ++statistics_.requests;
+  tasks_.emplace_back([this, request = std::move(request), sink = std::move(sink)] {
+    engine::StopMatcher stops(request.stop);
+    running_.push_back({.request = request, .sink = sink, .stops = std::move(stops)});
+    const EngineState state = status().state;
+    if (state == EngineState::ready || state == EngineState::starting) return;
+    finish(running_.back(), FinishReason::failed,
+           Error{ErrorKind::unavailable, "The scripted engine is not running."});
+    running_.pop_back();
+  });
+  lock.unlock();
   changed_.notify_all();
 }
 
@@ -293,8 +299,6 @@ void FakeEngine::run() {
 void FakeEngine::post(std::function<void()> task) {
   {
     const std::lock_guard lock(mutex_);
-    // Kept for a thread that has ended, the task would keep its sink, and that this engine.
-    if (stopping_) return;
     tasks_.push_back(std::move(task));
   }
   changed_.notify_all();

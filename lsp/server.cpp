@@ -38,6 +38,10 @@ void Session::settings_changed() {
   server_->strand().post([server = server_] { server->settings_changed(); });
 }
 
+bool Session::has_unanswered() const {
+  return server_->connection().has_unanswered();
+}
+
 Server::Server(SessionServices services, std::uint64_t number, std::shared_ptr<Transport> transport,
                Session::Ended ended)
     : services_(std::move(services)),

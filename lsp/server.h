@@ -79,6 +79,8 @@ class Session {
   void end_of_input();
   /// What resolve_settings() reads has changed: it is asked again. Any thread.
   void settings_changed();
+  /// Whether the client waits for something. Any thread.
+  [[nodiscard]] bool has_unanswered() const;
 
  private:
   std::shared_ptr<Server> server_;

@@ -137,7 +137,6 @@ ServerServices DaemonProcess::server_services() {
   };
   services.on_activity = [this] { on_activity(); };
   services.describe = [this](lsp::Json& status) { describe(status); };
-  services.is_busy = [this] { return is_busy(); };
   services.on_session_count = [this](std::size_t) { last_session_ = clock_.now(); };
   return services;
 }

@@ -1,5 +1,6 @@
 #include "daemon/server/daemon_server.h"
 
+#include <algorithm>
 #include <utility>
 
 #include <boost/asio/post.hpp>
@@ -282,7 +283,10 @@ void DaemonServer::wait_for_answers() {
   stop_timer_.expires_after(kAnswerPoll);
   stop_timer_.async_wait([this, late](const Failure& failure) {
     if (failure) return;
-    if (late || !services_.is_busy()) {
+    const bool waited_for =
+        std::any_of(sessions_.begin(), sessions_.end(),
+                    [](const SessionEntry& entry) { return entry.session->has_unanswered(); });
+    if (late || !waited_for) {
       close_everything();
     } else {
       wait_for_answers();

@@ -41,8 +41,6 @@ struct ServerServices {
   std::function<void()> on_activity;
   /// Adds to the answer of `caretd daemon status`; I/O thread.
   std::function<void(lsp::Json& status)> describe;
-  /// Whether requests are being worked on: what a graceful stop waits for. I/O thread.
-  std::function<bool()> is_busy;
   /// The last session ended, or the first began. I/O thread.
   std::function<void(std::size_t sessions)> on_session_count;
 };

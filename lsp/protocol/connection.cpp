@@ -146,6 +146,11 @@ void Connection::send(const Json& json) {
   if (!shut_) transport_->write(bytes);
 }
 
+bool Connection::has_unanswered() const {
+  const std::lock_guard lock(mutex_);
+  return queued_bytes_ > 0 || !open_requests_.empty();
+}
+
 void Connection::shut() {
   std::map<RequestId, std::stop_source> open;
   std::map<RequestId, ResponseHandler> calls;

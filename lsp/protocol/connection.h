@@ -58,6 +58,9 @@ class Connection : public std::enable_shared_from_this<Connection> {
   /// connection ends first.
   void call(std::string_view method, Json params, ResponseHandler on_response);
 
+  /// Whether something that arrived is not handled yet, or a request not answered.
+  [[nodiscard]] bool has_unanswered() const;
+
   /// Stops the token of every open request and forgets our own. Nothing is sent from now on.
   void shut();
   /// Sends what is queued and ends the transport, then as shut().
@@ -86,7 +89,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   std::weak_ptr<MessageHandler> handler_;
   FrameReader frames_;  // the transport's thread only
 
-  std::mutex mutex_;  // everything below
+  mutable std::mutex mutex_;  // everything below
   bool shut_ = false;
   bool paused_ = false;
   std::size_t queued_bytes_ = 0;

@@ -159,6 +159,25 @@ class Life(unittest.TestCase):
             self.assertEqual(ANSWER, active.complete_when_ready().strip())
             self.assertEqual(0, active.close())
 
+    def test_what_was_asked_before_a_stop_is_answered(self):
+        with Home() as home:
+            client = Client(home)
+            client.initialize()
+            client.open()
+            client.complete_when_ready()
+            client.notify("textDocument/didChange", {
+                "textDocument": {"uri": URI, "version": 2}, "contentChanges": [
+                    {"range": span((0, 0), (0, 0)), "text": "import os\n"}]})
+            request = client.ask("textDocument/inlineCompletion", {
+                "textDocument": {"uri": URI}, "context": {"triggerKind": 1},
+                "position": {"line": HOLE["line"] + 1, "character": HOLE["character"]}})
+            # One answer after it: the daemon has read the request, and the stop comes after it.
+            client.call("caretd/status", {})
+            home.run("daemon", "stop")
+            self.assertTrue(client.wait(request)["result"]["items"])
+            self.assertEqual(0, client.close())
+            self.assertEqual([], home.daemon_pids())
+
     def test_a_daemon_that_hangs_is_stopped_by_force(self):
         with Home() as home:
             home.run("daemon", "start")

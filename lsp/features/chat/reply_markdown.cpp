@@ -67,8 +67,6 @@ std::vector<CodeBlock> fenced_code(std::string_view markdown) {
     const int begin = cmark_node_get_start_line(node);
     const int end = cmark_node_get_end_line(node);
     const std::string_view code = cmark_node_get_literal(node);
-    // A fence takes a line of its own; indented code has none.
-    if (std::ranges::count(code, '\n') > end - begin) continue;
     const std::string_view first = line(begin);
     const auto column = static_cast<std::size_t>(std::max(1, cmark_node_get_start_column(node)));
     const std::string_view fence = first.substr(std::min(first.size(), column - 1));
@@ -76,6 +74,10 @@ std::vector<CodeBlock> fenced_code(std::string_view markdown) {
     const char mark = at < fence.size() ? fence[at] : ' ';
     const std::size_t length = fence_length(fence.substr(at), mark);
     if ((mark != '`' && mark != '~') || length < 3) continue;
+    // A fence takes a line of its own; what looks like one and is the code's first line is indented
+    // code. The library may count the empty line behind that to it.
+    if (std::ranges::count(code, '\n') >= end - begin && code.starts_with(fence.substr(at)))
+      continue;
     blocks.push_back({first_word(cmark_node_get_fence_info(node)), std::string(code),
                       end > begin && closes(line(end), mark, length)});
   }

@@ -52,9 +52,7 @@ endfunction()
 function(caretd_light target)
   caretd_unoptimised_under_sanitizers(${target})
   if(NOT CARETD_SANITIZE)
-    # GCC 12 takes comparisons with a short string for overreads where it has inlined little.
-    target_compile_options(${target} PRIVATE
-      $<$<AND:$<COMPILE_LANGUAGE:CXX>,$<CONFIG:Release>>:-O1;-Wno-stringop-overread>)
+    target_compile_options(${target} PRIVATE $<$<AND:$<COMPILE_LANGUAGE:CXX>,$<CONFIG:Release>>:-O1>)
   endif()
 endfunction()
 

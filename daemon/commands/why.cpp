@@ -108,8 +108,11 @@ void print_human(const Explanation& explanation, const lsp::Json& report) {
     std::cout << fmt::format("  {:>6.3f}  {}\n", token["probability"].get<double>(),
                              lsp::to_string(text));
   }
-  std::cout << "stopped by  " << trace.stop_reason << "\nmilliseconds  "
-            << report["milliseconds"].dump() << '\n';
+  std::cout << "stopped by  " << trace.stop_reason << "\nmilliseconds";
+  for (const auto& [stage, milliseconds] : report["milliseconds"].items()) {
+    std::cout << fmt::format("  {} {:.1f}", stage, milliseconds.get<double>());
+  }
+  std::cout << '\n';
   const auto& offers = explanation.answer.offers;
   if (offers.empty()) std::cout << "nothing is suggested\n";
   for (const lsp::Offer& offer : offers) std::cout << "suggestion  " << offer.text << '\n';

@@ -13,7 +13,7 @@ local function say(text, level) vim.notify('caretd: ' .. text, level or vim.log.
 
 local function is_open() return state.buffer ~= nil and vim.api.nvim_buf_is_valid(state.buffer) end
 
-local function lines_of_transcript() return vim.api.nvim_buf_get_lines(state.buffer, 0, -1, false) end
+local function transcript() return vim.api.nvim_buf_get_lines(state.buffer, 0, -1, false) end
 
 -- Adds text at the end; windows whose cursor is on the last line follow it.
 local function append(text)
@@ -103,9 +103,7 @@ local function show_opening(opening)
   state.conversation = opening.conversationId
   if #opening.context > 0 then append('> context: ' .. describe(opening.context) .. '\n\n') end
   if opening.messagesLeftOut > 0 then
-    append(
-      ('> %d older messages no longer fit and were left out\n\n'):format(opening.messagesLeftOut)
-    )
+    append(('> %d older messages were left out\n\n'):format(opening.messagesLeftOut))
   end
   if opening.notice and opening.notice ~= state.notice then
     state.notice = opening.notice
@@ -248,7 +246,7 @@ local function block_here()
   if not is_open() then return nil end
   local window = vim.fn.win_findbuf(state.buffer)[1]
   local row = window and vim.api.nvim_win_get_cursor(window)[1] - 1 or math.huge
-  local block = blocks.at(lines_of_transcript(), row)
+  local block = blocks.at(transcript(), row)
   if not block then say('there is no code block here') end
   return block
 end

@@ -42,11 +42,12 @@ TEST_CASE("a strand with much to do leaves room for another") {
   constexpr int kFlood = 10'000;
   std::atomic<int> flooded = 0;
   int flooded_before_the_other = kFlood;
+  std::promise<void>
+      posted;  // outlives the pool, whose first task may begin when the rest is posted
   {
     ThreadPool pool(1);
     Strand greedy(pool);
     Strand modest(pool);
-    std::promise<void> posted;
     greedy.post([&] { posted.get_future().wait(); });
     for (int i = 0; i < kFlood; ++i) greedy.post([&] { ++flooded; });
     modest.post([&] { flooded_before_the_other = flooded; });

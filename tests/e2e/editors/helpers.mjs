@@ -45,7 +45,7 @@ export class Daemon {
 
   stop() {
     if (this.pid() === undefined) return;
-    spawnSync(caretd, ['daemon', 'stop'], { env: this.environment, timeout: 20000 });
+    spawnSync(caretd, ['daemon', 'stop'], { env: this.environment, timeout: 60000 });
   }
 }
 
@@ -62,11 +62,14 @@ export function removeFolder(folder) {
   }
 }
 
+/** How long something may take on a machine with much other work; what is waited for mostly comes at once. */
+const patience = 60000;
+
 /**
  * Polls until `condition` gives something true; the condition may be asynchronous. When it never
  * does, `explain` says what there was instead.
  */
-export async function waitFor(what, condition, milliseconds = 30000, explain = undefined) {
+export async function waitFor(what, condition, milliseconds = patience, explain = undefined) {
   const end = Date.now() + milliseconds;
   let last;
   while (Date.now() < end) {
@@ -74,19 +77,28 @@ export async function waitFor(what, condition, milliseconds = 30000, explain = u
     if (last) return last;
     await sleep(20);
   }
-  const seen = JSON.stringify(explain ? explain() : last);
+  const seen = JSON.stringify(explain ? await explain() : last);
   throw new Error(`waited ${milliseconds} ms for ${what}; last seen: ${seen}`);
 }
 
-/** The messages that the scripted server wrote down. */
-export function messages(file) {
-  if (!fs.existsSync(file)) return [];
-  return fs
-    .readFileSync(file, 'utf8')
-    .split('\n')
-    .filter((line) => line !== '')
-    .map((line) => JSON.parse(line));
+/** Starts what may crash for want of memory or time: once more after a failure, and says so. */
+export async function startTwice(what, start) {
+  try {
+    return await start();
+  } catch (error) {
+    console.error(`${what} did not start, starting it once more: ${error.message}`);
+    return start();
+  }
 }
+
+/** The lines of JSON in a file that another process appends to; the last may be half written. */
+export function jsonLines(file) {
+  if (!fs.existsSync(file)) return [];
+  return fs.readFileSync(file, 'utf8').split('\n').slice(0, -1).map((line) => JSON.parse(line));
+}
+
+/** The messages that the scripted server wrote down. */
+export const messages = jsonLines;
 
 /** Keeps a picture in build/editors; with UPDATE_IMAGES also as these files of the sources. */
 export function saveImage(name, png, ...sources) {

@@ -1,15 +1,17 @@
 #!/usr/bin/env node
 // Stands between an editor and the real server and writes down what passes:
 //   recorder.mjs LOG PROGRAM [ARGUMENTS]
-// Each line of LOG is { at, from: 'editor' | 'server', message }; `at` is milliseconds of the
-// wall clock. Bytes are passed on before they are looked at.
+// Each line of LOG is { at, by, from: 'editor' | 'server', message }; `at` is milliseconds of the
+// wall clock, `by` the recorder's process, since windows may share a log. Bytes are passed on before
+// they are looked at, so an editor may show what is not in the log yet.
 import { spawn } from 'node:child_process';
 import fs from 'node:fs';
 
 import { frameReader } from './frames.mjs';
 
 const [log, program, ...args] = process.argv.slice(2);
-const write = (entry) => fs.appendFileSync(log, JSON.stringify(entry) + '\n');
+const write = (entry) =>
+  fs.appendFileSync(log, JSON.stringify({ by: process.pid, ...entry }) + '\n');
 
 function record(from) {
   let at;

@@ -1,6 +1,7 @@
 // Questions about what recorder.mjs wrote down.
 import assert from 'node:assert/strict';
-import fs from 'node:fs';
+
+import { jsonLines, waitFor } from './helpers.mjs';
 
 const suggestionMethod = 'textDocument/inlineCompletion';
 
@@ -10,9 +11,7 @@ export class Recording {
   }
 
   entries() {
-    if (!fs.existsSync(this.file)) return [];
-    // The last line may be half written.
-    return fs.readFileSync(this.file, 'utf8').split('\n').slice(0, -1).map((line) => JSON.parse(line));
+    return jsonLines(this.file);
   }
 
   /** Messages of a method, from either side. */
@@ -22,24 +21,43 @@ export class Recording {
 
   /** Each answered request for a suggestion: { request, items, sent, answered }. */
   suggestions() {
-    const open = new Map();
-    const found = [];
-    for (const { at, from, message } of this.entries()) {
-      if (from === 'editor' && message.method === suggestionMethod) {
-        open.set(message.id, { request: message.params, sent: at });
-      } else if (from === 'server' && open.has(message.id) && message.method === undefined) {
-        const items = message.result?.items ?? [];
-        found.push({ ...open.get(message.id), items, answered: at });
-        open.delete(message.id);
-      }
-    }
-    return found;
+    return this.requests().filter(({ answered }) => answered !== undefined);
   }
 
-  /** Whether the server itself answered with a text that contains what an editor shows. */
-  suggested(shown) {
-    return this.suggestions().some(({ items }) =>
-      items.some(({ insertText }) => insertText.includes(shown)));
+  /** Each request for a suggestion in the order of sending, those without an answer included. */
+  requests() {
+    const open = new Map();
+    const all = [];
+    for (const { at, by, from, message } of this.entries()) {
+      const key = `${by} ${message.id}`;
+      if (from === 'editor' && message.method === suggestionMethod) {
+        const request = { request: message.params, sent: at };
+        all.push(request);
+        open.set(key, request);
+      } else if (from === 'server' && message.method === undefined && open.has(key)) {
+        Object.assign(open.get(key), { items: message.result?.items ?? [], answered: at });
+        open.delete(key);
+      }
+    }
+    return all;
+  }
+
+  /**
+   * Waits until every request is answered and the last asked at a character of its line, and of
+   * such a kind; then no answer changes any more what an editor shows.
+   */
+  answer(character, ofKind = () => true) {
+    return waitFor(`an answer at character ${character}`, () => {
+      const all = this.requests();
+      const last = all.at(-1);
+      return all.every(({ answered }) => answered !== undefined) &&
+        last?.request.position.character === character && ofKind(last.request) && last;
+    }, undefined, () => this.requests().at(-1));
+  }
+
+  /** How often the server said that it is ready. */
+  timesReady() {
+    return this.of('caretd/status').filter(({ params }) => params?.state === 'ready').length;
   }
 
   /** Errors that the server answered with; a request that was withdrawn is none. */
@@ -49,6 +67,11 @@ export class Recording {
       .map(({ message }) => message.error)
       .filter(({ code }) => code !== -32800);
   }
+}
+
+/** Whether an answer contains what an editor shows. */
+export function says(answer, shown) {
+  return answer.items.some(({ insertText }) => insertText.includes(shown));
 }
 
 /** Nothing was shown to the user and no request failed. */

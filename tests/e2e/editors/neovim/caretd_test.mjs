@@ -2,10 +2,9 @@
 import assert from 'node:assert/strict';
 import path from 'node:path';
 import { test } from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
 
 import { assertBelow, cache, percentile, recordedCaretd, waitFor } from '../helpers.mjs';
-import { assertQuiet, Recording } from '../recording.mjs';
+import { assertQuiet, Recording, says } from '../recording.mjs';
 import { balanced, insideCall, lineOf, samples } from '../samples.mjs';
 import { Neovim } from './nvim.mjs';
 import { saveScreenshot } from './screenshot.mjs';
@@ -33,27 +32,28 @@ async function open(t, sample, { server = '{}', init = '', environment, failing 
   return nvim;
 }
 
-
 async function openReady(t, sample, options) {
   const nvim = await open(t, sample, options);
   await nvim.waitForReady();
   return nvim;
 }
 
-/** Waits for grey text at the cursor that the server suggested and a programmer might write. */
-async function suggestion(nvim, plausible) {
-  const { lines } = await waitFor(`grey text like ${plausible}`, () => {
-    const ghost = nvim.ghost();
-    return ghost && plausible.test(ghost.lines[0]) && ghost;
-  }, 30000, () => nvim.recording.suggestions().at(-1));
-  const shown = lines.join('\n');
-  assert.ok(nvim.recording.suggested(shown), `the server did not say ${shown}`);
-  return shown;
+/**
+ * Waits for grey text that a programmer might write and that is the server's last answer, asked for
+ * at a character of the line.
+ */
+async function suggestion(nvim, plausible, character) {
+  const answer = await nvim.recording.answer(character);
+  const { lines } = await nvim.waitForGhost(({ column, lines: [first] }) =>
+    column === character && plausible.test(first) && says(answer, first));
+  return lines.join('\n');
 }
+
+const endOf = (sample) => lineOf(sample).length + sample.typed.length;
 
 async function typeSample(nvim, sample) {
   nvim.type(`${sample.line}GA${sample.typed}`);
-  return suggestion(nvim, sample.plausible);
+  return suggestion(nvim, sample.plausible, endOf(sample));
 }
 
 async function waitForLine(nvim, what, expected) {
@@ -65,7 +65,7 @@ for (const [language, sample] of Object.entries(samples)) {
     const nvim = await openReady(t, sample);
     const shown = await typeSample(nvim, sample);
     const typed = lineOf(sample) + sample.typed;
-    assert.ok(nvim.screen().includes((typed + shown.split('\n')[0]).replaceAll('\t', '        ')));
+    await nvim.waitForScreen((typed + shown.split('\n')[0]).replaceAll('\t', '        '));
     if (language === 'python') await saveScreenshot(nvim, 'neovim.png');
     nvim.press('Tab');
     await waitFor('the accepted text', () => nvim.lines()?.join('\n').includes(typed + shown));
@@ -83,7 +83,7 @@ test('accepted word by word, then the rest of the line; each is one step to undo
   const word = /^\s*\w+/.exec(shown)[0];
   nvim.press('M-Right');
   await waitForLine(nvim, 'one word', typed + word);
-  assert.equal(nvim.ghost().lines.join('\n'), shown.slice(word.length));
+  await nvim.waitForGhost(({ lines }) => lines.join('\n') === shown.slice(word.length));
   nvim.press('M-Down');
   await waitForLine(nvim, 'the line', typed + shown);
   nvim.press('Escape');
@@ -96,10 +96,9 @@ test('accepted word by word, then the rest of the line; each is one step to undo
 test('in the middle of a line, before a closing bracket', async (t) => {
   const nvim = await openReady(t, insideCall);
   nvim.type(`${insideCall.line}G$i${insideCall.typed}`);
-  const shown = await suggestion(nvim, insideCall.plausible);
   const before = insideCall.before + insideCall.typed;
-  assert.deepEqual([nvim.ghost().row, nvim.ghost().column], [insideCall.line - 1, before.length]);
-  assert.ok(nvim.screen().includes(before + shown + insideCall.behind));
+  const shown = await suggestion(nvim, insideCall.plausible, before.length);
+  await nvim.waitForScreen(before + shown + insideCall.behind);
   nvim.press('Tab');
   await waitForLine(nvim, 'accepted', before + shown + insideCall.behind);
   assert.ok(balanced(nvim.line()), nvim.line());
@@ -107,8 +106,9 @@ test('in the middle of a line, before a closing bracket', async (t) => {
 
 test('a bracket that the editor closed by itself is not closed twice', async (t) => {
   const nvim = await openReady(t, python, { init: "vim.keymap.set('i', '(', '()<Left>')" });
-  nvim.type(`${python.line}GAjson.load(`);
-  const shown = await suggestion(nvim, /^\w+/);
+  const call = 'json.load(';
+  nvim.type(`${python.line}GA${call}`);
+  const shown = await suggestion(nvim, /^\w+/, lineOf(python).length + call.length);
   nvim.press('Tab');
   await waitFor('acceptance', () => nvim.line()?.includes(shown));
   assert.ok(nvim.line().startsWith('        return json.load('), nvim.line());
@@ -121,7 +121,7 @@ test('beside the popup: grey text stays, a chosen entry keeps the keys', async (
   await nvim.waitForGhost();
   nvim.press('C-n');
   await waitFor('the popup', () => nvim.lua('vim.fn.pumvisible()') === 1);
-  const shown = await suggestion(nvim, /^son\./);
+  const shown = await suggestion(nvim, /^son\./, lineOf(python).length + 1);
   nvim.press('C-n');
   await waitFor('a chosen entry', () => nvim.lua('vim.fn.complete_info().selected') >= 0);
   nvim.press('Tab');
@@ -130,9 +130,10 @@ test('beside the popup: grey text stays, a chosen entry keeps the keys', async (
   nvim.press('Escape');
   nvim.type('ccjson.l');
   nvim.press('C-x', 'C-n');
-  await nvim.waitForGhost();
+  await suggestion(nvim, python.plausible, '        json.l'.length);
   nvim.press('Tab');
-  await waitFor('the suggestion to be taken', () => /json\.loads?\(/.test(nvim.line()));
+  await waitFor('the suggestion to be taken', () => /json\.loads?\(/.test(nvim.line()), undefined,
+    () => nvim.line());
 });
 
 test('switched off for the language and on again', async (t) => {
@@ -141,36 +142,34 @@ test('switched off for the language and on again', async (t) => {
   await waitFor('the switch', () =>
     nvim.lua("require('caretd.client').status.completions.disabledLanguages[1]") === 'python');
   nvim.type(`${python.line}GAjson`);
-  const asked = (line) => nvim.recording.suggestions()
-    .find(({ request }) => request.position.character === lineOf(python).length + line.length);
-  const { items } = await waitFor('the answer', () => asked('json'));
+  const { items } = await nvim.recording.answer(lineOf(python).length + 'json'.length);
   assert.deepEqual(items, []);
   assert.equal(nvim.ghost(), undefined);
   nvim.press('Escape');
   nvim.command('Caretd toggle language');
   nvim.type('A.l');
-  await suggestion(nvim, python.plausible);
+  await suggestion(nvim, python.plausible, endOf(python));
 });
 
 test('a daemon that is killed comes back and suggests again', async (t) => {
   const nvim = await openReady(t, python);
   await typeSample(nvim, python);
   const killed = nvim.daemon.pid();
+  const before = nvim.recording.timesReady();
   process.kill(killed, 'SIGKILL');
   await waitFor('another daemon', () => ![undefined, killed].includes(nvim.daemon.pid()));
+  await waitFor('its word that it is ready', () => nvim.recording.timesReady() > before);
   await nvim.waitForReady();
   nvim.press('Escape');
   nvim.type(`ccreturn json.l`);
-  await suggestion(nvim, python.plausible);
+  await suggestion(nvim, python.plausible, endOf(python));
 });
 
 test('two windows at once share one daemon', async (t) => {
   const first = await openReady(t, python);
   const { XDG_RUNTIME_DIR } = first.environment;
   const second = await openReady(t, samples.go, { environment: { XDG_RUNTIME_DIR } });
-  first.type(`${python.line}GA${python.typed}`);
-  second.type(`${samples.go.line}GA${samples.go.typed}`);
-  await Promise.all([suggestion(first, python.plausible), suggestion(second, samples.go.plausible)]);
+  await Promise.all([typeSample(first, python), typeSample(second, samples.go)]);
   assert.ok(first.daemon.pid() !== undefined);
   assert.equal(first.daemon.pid(), second.daemon.pid());
 });
@@ -183,7 +182,8 @@ test('a broken model path: one message, no grey text, the editor works on', asyn
   assert.match(nvim.lua("require('caretd.client').status.reason"), /\/nonexistent\/model/);
   nvim.type(`${python.line}GAx = 1`);
   await waitForLine(nvim, 'typed', `${lineOf(python)}x = 1`);
-  await waitFor('an answer', () => nvim.recording.suggestions().length > 0);
+  const { items } = await nvim.recording.answer(lineOf(python).length + 'x = 1'.length);
+  assert.deepEqual(items, []);
   assert.equal(nvim.ghost(), undefined);
   assert.equal(nvim.recording.of('window/showMessage').length, 1);
 });
@@ -191,12 +191,15 @@ test('a broken model path: one message, no grey text, the editor works on', asyn
 test('the editor’s own share from key press to grey text is under 30 ms', async (t) => {
   const nvim = await openReady(t, python, { init: stopwatch });
   nvim.type(`${python.line}GA`);
-  for (const character of 'json.load(f)') {
-    nvim.type(character);
-    await sleep(250);
+  const text = 'json.load(f)';
+  for (let typed = 1; typed <= text.length; ++typed) {
+    nvim.type(text[typed - 1]);
+    await nvim.recording.answer(lineOf(python).length + typed);
   }
-  const times = nvim.lua('vim.g.caretd_times');
-  assert.ok(times.length >= 3, `grey text was drawn ${times.length} times`);
+  const times = await waitFor('the drawings', () => {
+    const drawn = nvim.lua('vim.g.caretd_times') ?? [];
+    return drawn.length >= 3 && drawn;
+  });
   const own = times.map((run) => run.drawn - run.key - (run.received - run.sent));
   const total = times.map((run) => run.drawn - run.key);
   t.diagnostic(`${times.length} drawings, key to grey text p50 ` +

@@ -4,7 +4,9 @@ import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
 
-import { Daemon, privateEnvironment, removeFolder, root, temporaryFolder, waitFor } from '../helpers.mjs';
+import {
+  Daemon, privateEnvironment, removeFolder, root, startTwice, temporaryFolder, waitFor,
+} from '../helpers.mjs';
 
 export class Neovim {
   /**
@@ -51,16 +53,19 @@ export class Neovim {
     return spawnSync('tmux', ['-L', this.name, ...args], {
       env: this.environment,
       encoding: 'utf8',
-      timeout: 20000,
+      timeout: 60000,
     });
   }
 
   async open(file) {
     const command = [this.program, '--clean', '-n', '-u', `${this.folder}/init.lua`,
       '--listen', this.socket, path.join(this.folder, file)];
-    this.tmux('-f', '/dev/null', 'start-server', ';', 'set', '-sa', 'terminal-features', '*:RGB',
-      ';', 'new-session', '-d', '-x', '100', '-y', '24',
-      '-c', this.folder, command.map((word) => `'${word}'`).join(' '));
+    await startTwice('tmux', async () => {
+      const { status, stderr, error } = this.tmux('-f', '/dev/null', 'start-server', ';', 'set', '-sa',
+        'terminal-features', '*:RGB', ';', 'new-session', '-d', '-x', '100', '-y', '24',
+        '-c', this.folder, command.map((word) => `'${word}'`).join(' '));
+      if (status !== 0) throw error ?? new Error(stderr);
+    });
     this.tmux('set', '-s', 'escape-time', '0');
     await waitFor('Neovim to listen', () => fs.existsSync(this.socket));
     await waitFor('the buffer', () => this.lua("vim.fn.expand('%:t')") === file);
@@ -88,7 +93,7 @@ export class Neovim {
     const run = spawnSync(this.program, ['--server', this.socket, '--remote-expr', code], {
       env: this.environment,
       encoding: 'utf8',
-      timeout: 20000,
+      timeout: 60000,
     });
     const text = (run.stdout || run.stderr).trim();
     try {
@@ -127,13 +132,24 @@ export class Neovim {
     return this.tmux('capture-pane', '-p', ...options).stdout;
   }
 
-  waitForGhost(milliseconds = 30000) {
-    return waitFor('grey text', () => this.ghost(), milliseconds);
+  /** Waits for grey text, if given like `wanted`. */
+  waitForGhost(wanted = () => true) {
+    return waitFor('grey text', () => {
+      const ghost = this.ghost();
+      return ghost && wanted(ghost) && ghost;
+    }, undefined, () => this.ghost());
+  }
+
+  /** Waits until the terminal shows a text: it is drawn after Neovim has answered. */
+  waitForScreen(text) {
+    return waitFor(`${text} on the screen`, () => this.screen().includes(text), undefined,
+      () => this.screen());
   }
 
   waitForReady() {
     return waitFor('caretd to be ready',
-      () => this.lua("require('caretd.client').status.state") === 'ready');
+      () => this.lua("require('caretd.client').status.state") === 'ready', undefined,
+      () => this.lua("require('caretd.client').status"));
   }
 
   close() {

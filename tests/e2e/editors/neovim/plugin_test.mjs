@@ -40,7 +40,7 @@ test('grey text at the end of a line, accepted whole, undone in one step', async
   nvim.type('o');
   const ghost = await nvim.waitForGhost();
   assert.deepEqual(ghost, { row: 1, column: 0, lines: ['return a + b', '    # next'] });
-  assert.match(nvim.screen(), /return a \+ b\n {4}# next/);
+  await nvim.waitForScreen('return a + b\n    # next');
   nvim.press('Tab');
   await waitFor('acceptance', () => nvim.lines()?.length === 3);
   assert.deepEqual(nvim.lines(), ['x = foo()', 'return a + b', '    # next']);
@@ -119,7 +119,7 @@ test('the completion popup keeps its keys', async (t) => {
   nvim.press('C-n');
   await waitFor('the popup', () => nvim.lua('vim.fn.pumvisible()') === 1);
   nvim.press('Tab');
-  await new Promise((resolve) => setTimeout(resolve, 200));
+  await waitFor('the popup to take the key', () => nvim.lua('vim.fn.pumvisible()') === 0);
   assert.doesNotMatch(nvim.lines()[1], /ghost/);
 });
 

@@ -4,16 +4,17 @@ import path from 'node:path';
 import { after, before, test } from 'node:test';
 
 import { assertBelow, extension, percentile, recordedCaretd, saveImage, waitFor } from '../helpers.mjs';
-import { assertQuiet, Recording } from '../recording.mjs';
+import { assertQuiet, Recording, says } from '../recording.mjs';
 import { balanced, insideCall, lineOf, samples } from '../samples.mjs';
 import { Code } from './code.mjs';
 import { readStopwatch, startStopwatch } from './stopwatch.mjs';
 
 const { python } = samples;
+const ready = /ready: tiny on/;
 const acceptLine = 'Control+Alt+l';
 // A file for each scenario, so that none sees what another left.
 const scenarios = { ...samples, words: python, insideCall, closed: python, popup: python,
-  toggle: python, killed: python, broken: python, latency: python };
+  toggle: python, second: samples.go, killed: python, broken: python, latency: python };
 const nameOf = (scenario) => `${scenario}_${scenarios[scenario].name}`;
 
 let code;
@@ -37,29 +38,25 @@ before(async () => {
   ]);
   await code.start();
   window = await code.open(nameOf('python'));
-  await waitForReady();
+  await window.waitForStatus(ready);
   await window.focusEditor();
 });
 
 after(async () => code?.close());
 
-function waitForReady() {
-  return waitFor('caretd to be ready', async () => /ready: tiny on/.test(await window.status()), 180000);
-}
-
 /** Waits until the file of a scenario is on disk as `condition` wants its lines. */
-async function saved(scenario, what, condition) {
-  await window.save();
-  return waitFor(what, () => condition(code.read(nameOf(scenario)).split('\n')));
+function saved(scenario, what, condition) {
+  const text = () => code.read(nameOf(scenario));
+  return window.saveUntil(what, () => condition(text().split('\n')), text);
 }
 
-/** Waits for grey text that the server suggested and a programmer might write. */
-async function suggestion(plausible) {
-  const lines = await waitFor(`grey text like ${plausible}`, async () => {
-    const ghost = await window.ghost();
-    return ghost && plausible.test(ghost[0]) && ghost;
-  }, 30000, () => recording.suggestions().at(-1));
-  assert.ok(recording.suggested(lines[0]), `the server did not say ${lines[0]}`);
+/**
+ * Waits for grey text that a programmer might write and that is the server's last answer, asked for
+ * at a character of the line.
+ */
+async function suggestion(plausible, character, { ofKind, on = window } = {}) {
+  const answer = await recording.answer(character, ofKind);
+  const lines = await on.waitForGhost(([first]) => plausible.test(first) && says(answer, first));
   return lines.join('\n');
 }
 
@@ -68,9 +65,19 @@ async function type(line, column, text) {
   await window.keyboard.type(text, { delay: 40 });
 }
 
+const endOf = (sample) => lineOf(sample).length + sample.typed.length;
+
 async function typeSample(sample) {
   await type(sample.line, 200, sample.typed);
-  return suggestion(sample.plausible);
+  return suggestion(sample.plausible, endOf(sample));
+}
+
+/** Takes back what typeSample() typed and types it once more. */
+async function typeAgain(sample) {
+  await window.goTo(sample.line, 200);
+  for (let i = 0; i < sample.typed.length; ++i) await window.keyboard.press('Backspace');
+  await window.keyboard.type(sample.typed, { delay: 40 });
+  return suggestion(sample.plausible, endOf(sample));
 }
 
 for (const [language, sample] of Object.entries(samples)) {
@@ -94,9 +101,8 @@ test('accepted word by word, then the rest of the line', async () => {
   const shown = await typeSample(python);
   const word = /^\s*\w+/.exec(shown)[0];
   await window.keyboard.press('Control+ArrowRight');
-  await waitFor('the rest', async () => (await window.ghost())?.[0] === shown.slice(word.length));
+  await window.waitForGhost(([first]) => first === shown.slice(word.length));
   await window.keyboard.press(acceptLine);
-  await window.waitForNoGhost();
   await saved('words', 'the line', (lines) =>
     lines[python.line - 1] === lineOf(python) + python.typed + shown);
 });
@@ -104,7 +110,8 @@ test('accepted word by word, then the rest of the line', async () => {
 test('in the middle of a line, before a closing bracket', async () => {
   await window.openFile(nameOf('insideCall'));
   await type(insideCall.line, insideCall.before.length + 1, insideCall.typed);
-  const shown = await suggestion(insideCall.plausible);
+  const shown = await suggestion(
+    insideCall.plausible, insideCall.before.length + insideCall.typed.length);
   await window.keyboard.press('Tab');
   await saved('insideCall', 'the accepted text', (lines) => lines[insideCall.line - 1] ===
     insideCall.before + insideCall.typed + shown + insideCall.behind);
@@ -112,8 +119,9 @@ test('in the middle of a line, before a closing bracket', async () => {
 
 test('a bracket that the editor closed by itself is not closed twice', async () => {
   await window.openFile(nameOf('closed'));
-  await type(python.line, 200, 'json.load(');
-  const shown = await suggestion(/^\w+/);
+  const call = 'json.load(';
+  await type(python.line, 200, call);
+  const shown = await suggestion(/^\w+/, lineOf(python).length + call.length);
   await window.keyboard.press('Tab');
   const [line] = await saved('closed', 'the accepted text', (lines) =>
     lines[python.line - 1].includes(`json.load(${shown.replace(/\)$/, '')}`) &&
@@ -123,36 +131,33 @@ test('a bracket that the editor closed by itself is not closed twice', async () 
 
 test('beside the popup: the suggestion extends what is selected there', async () => {
   await window.openFile(nameOf('popup'));
-  await type(python.line, 200, 'load_c');
+  const typed = 'load_c';
+  await type(python.line, 200, typed);
   await window.keyboard.press('Control+Space');
   await window.page.locator('.suggest-widget.visible .monaco-list-row.focused').waitFor();
-  const shown = await suggestion(/^onfig\(/);
-  const { request } = recording.suggestions().at(-1);
-  assert.equal(request.context.selectedCompletionInfo?.text, 'load_config');
+  await suggestion(/^onfig\(/, lineOf(python).length + typed.length,
+    { ofKind: ({ context }) => context.selectedCompletionInfo?.text === 'load_config' });
   await window.keyboard.press('Tab');
   await window.page.locator('.suggest-widget.visible').waitFor({ state: 'hidden' });
-  assert.ok(recording.suggested(shown));
   await saved('popup', 'the entry', (lines) => lines[python.line - 1].includes('load_config'));
 });
 
 test('two windows at once: one is switched off for a language, the other goes on', async (t) => {
-  const other = await code.open(nameOf('go'));
+  const other = await code.open(nameOf('second'));
   t.after(() => other.page.context().close());
   await window.openFile(nameOf('toggle'));
   await window.command('caretd: Toggle Completions for This Language');
   await waitFor('the switch', () => recording.of('caretd/setEnabled').at(-1)?.params.enabled === false);
-  const asked = recording.suggestions().length;
+  const asked = recording.requests().length;
   await type(python.line, 200, python.typed);
-  const answers = await waitFor('answers', () => {
-    const all = recording.suggestions().slice(asked);
-    return all.length > 0 && all;
-  });
-  assert.deepEqual(answers.flatMap(({ items }) => items), []);
+  await recording.answer(endOf(python));
+  assert.deepEqual(recording.requests().slice(asked).flatMap(({ items }) => items), []);
   assert.equal(await window.ghost(), undefined);
+  await other.waitForStatus(ready);
   await other.focusEditor();
   await other.goTo(samples.go.line, 200);
   await other.keyboard.type(samples.go.typed);
-  await other.waitForGhost();
+  await suggestion(samples.go.plausible, endOf(samples.go), { on: other });
   await window.focusEditor();
   await window.command('caretd: Toggle Completions for This Language');
   await waitFor('the switch back', () => recording.of('caretd/setEnabled').at(-1).params.enabled);
@@ -162,28 +167,30 @@ test('a daemon that is killed comes back and suggests again', async () => {
   await window.openFile(nameOf('killed'));
   await typeSample(python);
   const killed = code.daemon.pid();
+  const before = recording.timesReady();
   process.kill(killed, 'SIGKILL');
   await waitFor('another daemon', () => ![undefined, killed].includes(code.daemon.pid()));
-  await waitForReady();
+  await waitFor('its word that it is ready', () => recording.timesReady() > before);
+  await window.waitForStatus(ready);
   await window.keyboard.press('Escape');
-  await type(python.line, 200, '\b\b\b\b\b\bjson.l');
-  await suggestion(python.plausible);
+  await typeAgain(python);
 });
 
 test('key press to grey text: the editor’s own share, and activation', async (t) => {
   await window.openFile(nameOf('latency'));
   await window.goTo(python.line, 200);
   await startStopwatch(window.page);
-  for (let run = 0; run < 10; ++run) {
+  const times = await waitFor('ten drawings', async () => {
     await window.keyboard.type('j');
     await window.waitForGhost();
     await window.keyboard.press('Escape');
     await window.keyboard.press('Backspace');
-    await window.page.waitForTimeout(200);
+    await recording.answer(lineOf(python).length);
     await window.keyboard.press('Escape');
-  }
-  const times = await readStopwatch(window.page, recording);
-  assert.ok(times.length >= 5, `grey text came from the server ${times.length} times`);
+    // What was typed through before it could be drawn does not count.
+    const drawn = await readStopwatch(window.page, recording);
+    return drawn.length >= 10 && drawn;
+  }, 180000);
   const own = times.map((run) => run.own);
   t.diagnostic(`${times.length} drawings, key to grey text p50 ` +
     `${percentile(times.map((run) => run.total), 0.5).toFixed(1)} ms, own p90 ` +
@@ -196,14 +203,13 @@ test('a broken model path: a failed state with the reason, and back', async () =
   await window.openFile(nameOf('broken'));
   assertQuiet(recording);
   code.applySettings({ ...settings, 'caretd.model.path': '/nonexistent/model' });
-  await waitFor('the reason', async () => /\/nonexistent\/model/.test(await window.status()));
+  await window.waitForStatus(/\/nonexistent\/model/);
   await type(python.line, 200, python.typed);
   await saved('broken', 'the typed text', (lines) =>
     lines[python.line - 1] === lineOf(python) + python.typed);
   assert.equal(await window.ghost(), undefined);
   code.applySettings(settings);
-  await waitForReady();
+  await window.waitForStatus(ready);
   await window.focusEditor();
-  await type(python.line, 200, '\b\b\b\b\b\bjson.l');
-  await suggestion(python.plausible);
+  await typeAgain(python);
 });

@@ -5,12 +5,17 @@ import net from 'node:net';
 import path from 'node:path';
 
 import { launchChromium } from '../chromium.mjs';
-import { cache, Daemon, privateEnvironment, removeFolder, temporaryFolder, waitFor } from '../helpers.mjs';
+import {
+  cache, Daemon, privateEnvironment, removeFolder, startTwice, temporaryFolder, waitFor,
+} from '../helpers.mjs';
+import { Window } from './window.mjs';
 
 const entry = path.join(cache, 'code-server/node_modules/code-server/out/node/entry.js');
 
+// Loading the server and the workbench takes long on a machine with other work.
+const loading = 180000;
+
 const quietSettings = {
-  'security.workspace.trust.enabled': false,
   'telemetry.telemetryLevel': 'off',
   'update.mode': 'none',
   'extensions.autoCheckUpdates': false,
@@ -36,8 +41,9 @@ async function freePort() {
 
 export class Code {
   /**
-   * @param {{ vsix: string, files: Record<string, string>, settings?: object,
+   * @param {{ vsix: string, files: Record<string, string>, settings?: object, trust?: 'asked',
    *           environment?: Record<string, string> }} options
+   *   trust: the workspace is trusted unless 'asked'; nobody answers the question then.
    */
   constructor(options) {
     this.options = options;
@@ -92,123 +98,71 @@ export class Code {
   async start() {
     const install = spawnSync(process.execPath,
       [...this.arguments, '--install-extension', this.options.vsix, '--force'],
-      { env: this.environment, encoding: 'utf8', timeout: 180000 });
+      { env: this.environment, encoding: 'utf8', timeout: loading });
     if (install.status !== 0) throw new Error(`vsix: ${install.stdout}${install.stderr}`);
+    await startTwice('code-server', () => this.startServer());
+    this.browser = await launchChromium();
+  }
+
+  async startServer() {
     this.port = await freePort();
-    this.server = spawn(process.execPath,
+    const trust = this.options.trust === 'asked' ? [] : ['--disable-workspace-trust'];
+    const server = spawn(process.execPath,
       [...this.arguments, '--auth', 'none', '--bind-addr', `127.0.0.1:${this.port}`,
-        '--disable-telemetry', '--disable-update-check', '--disable-workspace-trust',
+        '--disable-telemetry', '--disable-update-check', ...trust,
         '--disable-getting-started-override', '--ignore-last-opened'],
       { env: this.environment, detached: true, stdio: 'ignore' });
-    await waitFor('code-server', () =>
-      fetch(`http://127.0.0.1:${this.port}/healthz`).then((answer) => answer.ok, () => false), 180000);
-    this.browser = await launchChromium();
+    this.server = server;
+    try {
+      await waitFor('code-server', () => {
+        if (server.exitCode !== null || server.signalCode !== null) {
+          throw new Error(`it ended with ${server.exitCode ?? server.signalCode}`);
+        }
+        return fetch(`http://127.0.0.1:${this.port}/healthz`).then((answer) => answer.ok, () => false);
+      }, loading);
+    } catch (error) {
+      this.stopServer();
+      throw error;
+    }
+  }
+
+  stopServer() {
+    try {
+      if (this.server) process.kill(-this.server.pid, 'SIGTERM');
+    } catch {
+      // It has ended already.
+    }
   }
 
   /** Opens a window on the workspace with a file in front. */
   async open(file) {
+    const page = await startTwice('a window', () => this.load(file));
+    page.setDefaultTimeout(60000);
+    return new Window(page);
+  }
+
+  async load(file) {
+    if (!this.browser.isConnected()) this.browser = await launchChromium();
     const context = await this.browser.newContext({ viewport: { width: 1100, height: 620 } });
-    const page = await context.newPage();
     const uri = `vscode-remote://127.0.0.1:${this.port}${this.workspace}/${file}`;
     const payload = encodeURIComponent(JSON.stringify([['openFile', uri]]));
     const folder = encodeURIComponent(this.workspace);
-    // Loading the workbench takes long on a machine with other work.
-    const timeout = 180000;
     const url = `http://127.0.0.1:${this.port}/?folder=${folder}&payload=${payload}`;
-    await page.goto(url, { waitUntil: 'commit', timeout });
-    await page.waitForSelector('.monaco-editor .view-line', { timeout });
-    page.setDefaultTimeout(30000);
-    return new Window(page);
+    try {
+      const page = await context.newPage();
+      await page.goto(url, { waitUntil: 'commit', timeout: loading });
+      await page.waitForSelector('.monaco-editor .view-line', { timeout: loading });
+      return page;
+    } catch (error) {
+      await context.close().catch(() => undefined);
+      throw error;
+    }
   }
 
   async close() {
     await this.browser?.close();
-    if (this.server) {
-      try {
-        process.kill(-this.server.pid, 'SIGTERM');
-      } catch {
-        // It has ended already.
-      }
-    }
+    this.stopServer();
     this.daemon.stop();
     removeFolder(this.folder);
-  }
-}
-
-/** One window of the workbench. */
-export class Window {
-  constructor(page) {
-    this.page = page;
-    this.keyboard = page.keyboard;
-  }
-
-  async focusEditor() {
-    await this.page.locator('.monaco-editor .view-lines').first().click();
-  }
-
-  /** Runs a command by its title through the command palette. */
-  async command(title) {
-    await this.keyboard.press('F1');
-    await this.keyboard.type(title);
-    await this.page.locator('.quick-input-list .monaco-list-row').first().waitFor();
-    await this.keyboard.press('Enter');
-  }
-
-  /** Brings another file of the workspace to the front. */
-  async openFile(name) {
-    await this.page.locator('.explorer-folders-view .monaco-list-row', { hasText: name }).dblclick();
-    await this.page.locator(`.monaco-editor[data-uri$="/${name}"]`).waitFor();
-    await this.focusEditor();
-  }
-
-  async goTo(line, column) {
-    await this.keyboard.press('Control+g');
-    await this.keyboard.type(`:${line}:${column}`);
-    await this.keyboard.press('Enter');
-  }
-
-  /** Lines of grey text on the screen, from the DOM; empty when there is none. */
-  async ghost() {
-    const clean = (texts) => texts.join('').replace(/\u00a0/g, ' ');
-    const first = await this.page
-      .locator('.monaco-editor [class*="ghost-text-decoration"]')
-      .allTextContents();
-    const below = await this.page
-      .locator('.monaco-editor .suggest-preview-text .ghost-text')
-      .allTextContents();
-    const lines = [clean(first), ...below.map((line) => clean([line]))];
-    return lines.some((line) => line !== '') ? lines : undefined;
-  }
-
-  waitForGhost(milliseconds = 30000) {
-    return waitFor('grey text', () => this.ghost(), milliseconds);
-  }
-
-  waitForNoGhost() {
-    return waitFor('no grey text', async () => !(await this.ghost()));
-  }
-
-  /** A picture of the upper part of the editor without what surrounds it. */
-  async screenshot() {
-    const box = await this.page.locator('.monaco-workbench .part.editor').boundingBox();
-    return this.page.screenshot({ clip: { ...box, height: 300 } });
-  }
-
-  /** Milliseconds that VS Code says the extension took to activate. */
-  async activationTime(name) {
-    await this.command('Developer: Show Running Extensions');
-    const row = this.page.locator('.runtime-extensions-editor .extension', { hasText: name }).first();
-    const text = await row.locator('.activation-time').textContent();
-    return Number(/(\d+)\s*ms/.exec(text)[1]);
-  }
-
-  /** Text and tooltip of the extension's status bar item. */
-  async status() {
-    const item = this.page.locator('.statusbar-item[id="caretd.caretd.caretd.status"], .statusbar-item[id*="caretd"]').first();
-    return (await item.getAttribute('aria-label', { timeout: 5000 }).catch(() => '')) ?? '';
-  }
-
-  async save() {
-    await this.keyboard.press('Control+s');
   }
 }

@@ -55,7 +55,7 @@ after(async () => code?.close());
 const received = (method) => messages(log).filter((message) => message.method === method);
 
 test('the status bar shows what the server says', async () => {
-  await waitFor('ready', async () => /ready: scripted on none/.test(await window.status()));
+  await window.waitForStatus(/ready: scripted on none/);
 });
 
 test('a workspace sets how to complete, but no program, model or server', async () => {
@@ -70,16 +70,12 @@ test('grey text appears and Tab takes it, command included', async () => {
   await window.focusEditor();
   await window.goTo(2, 1);
   await window.keyboard.type('al');
-  const ghost = await window.waitForGhost();
-  assert.equal(ghost[0], 'pha beta(gamma)');
-  assert.match(ghost[1], /delta/);
+  await window.waitForGhost(([first, second]) => first === 'pha beta(gamma)' && /delta/.test(second));
   await window.keyboard.press('Tab');
   await waitFor('the command', () => received('workspace/executeCommand').length > 0);
-  await window.save();
-  await waitFor('the file', () => code.read('a.py').includes('alpha beta(gamma)\n    delta'));
+  await window.saveUntil('the file', () => code.read('a.py').includes('alpha beta(gamma)\n    delta'));
   await window.keyboard.press('Control+z');
-  await window.save();
-  await waitFor('undo', () => !code.read('a.py').includes('alpha'));
+  await window.saveUntil('undo', () => !code.read('a.py').includes('alpha'));
 });
 
 test('a word is accepted with the editor’s own key', async () => {
@@ -88,19 +84,16 @@ test('a word is accepted with the editor’s own key', async () => {
   await window.keyboard.press('Enter');
   await window.keyboard.press('ArrowUp');
   await window.keyboard.type('alp');
-  await window.waitForGhost();
+  await window.waitForGhost(([first]) => first === 'ha beta(gamma)');
   await window.keyboard.press('Control+ArrowRight');
-  await waitFor('the rest', async () => (await window.ghost())?.[0].startsWith(' beta'));
+  await window.waitForGhost(([first]) => first === ' beta(gamma)');
   await window.keyboard.press('Escape');
   await window.waitForNoGhost();
 });
 
 test('toggling the language tells the server', async () => {
   await window.command('caretd: Toggle Completions for This Language');
-  const [last] = await waitFor('the switch', () => {
-    const all = received('caretd/setEnabled');
-    return all.length > 0 && all.slice(-1);
-  });
+  const last = await waitFor('the switch', () => received('caretd/setEnabled').at(-1));
   assert.deepEqual(last.params, { scope: 'language', languageId: 'python', enabled: false });
   await window.command('caretd: Toggle Completions for This Language');
   await waitFor('the switch back', () => received('caretd/setEnabled').at(-1).params.enabled);

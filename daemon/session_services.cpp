@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "daemon/build_info.h"
+#include "daemon/remote/remote_protocol.h"
 #include "daemon/session_settings.h"
 #include "daemon/statistics_file.h"
 #include "lsp/features/syntax_pipeline.h"
@@ -40,6 +41,10 @@ lsp::SessionServices SessionFactory::services(std::function<std::vector<Settings
     Configuration configuration = session_configuration(layers(), client);
     if (!memory->notice.empty()) {
       configuration.problems.push_back(std::exchange(memory->notice, {}));
+    }
+    if (const auto& remote = configuration.settings.remote; !remote.url.empty()) {
+      configuration.problems.push_back("prompts made from your files are sent to " +
+                                       host_of(remote.url) + " (remote.url)");
     }
     return lsp::ResolvedSettings{to_session_settings(configuration.settings),
                                  engines->engine_for(configuration.settings),

@@ -12,6 +12,7 @@ void add_all_commands(CommandLine& line) {
   add_doctor_command(line);
   add_models_command(line);
   add_replay_command(line);
+  add_serve_command(line);
   add_verify_command(line);
   add_why_command(line);
   add_stats_command(line);

@@ -17,6 +17,7 @@ void add_daemon_command(CommandLine& line);
 void add_doctor_command(CommandLine& line);
 void add_man_command(CommandLine& line);
 void add_models_command(CommandLine& line);
+void add_serve_command(CommandLine& line);
 void add_stats_command(CommandLine& line);
 void add_replay_command(CommandLine& line);
 void add_verify_command(CommandLine& line);

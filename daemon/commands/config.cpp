@@ -24,8 +24,9 @@ int show(const CommandContext& context, const ShowOptions& options) {
   }
   const Configuration configuration = resolve(layers);
   for (const Key& key : all_keys()) {
-    const std::string line =
-        fmt::format("{} = {}", key.name, to_toml(key.get(configuration.settings)));
+    std::string value = to_toml(key.get(configuration.settings));
+    if (key.secret && value != to_toml(key.get(Settings{}))) value = "(set)";
+    const std::string line = fmt::format("{} = {}", key.name, value);
     std::cout << (options.origin
                       ? fmt::format("{:<44} # {}\n", line, configuration.origin(key.name))
                       : line + '\n');

@@ -140,6 +140,7 @@ void print_status(const lsp::Json& status) {
                            status.value("version", ""), status.value("pid", 0),
                            status.value("uptimeSeconds", 0.0), mebibytes(status["memoryBytes"]));
   std::cout << fmt::format("sessions  {}\n", status["sessions"].size());
+  if (status.contains("http")) std::cout << fmt::format("http      {}\n", status.value("http", ""));
   for (const auto& engine : status["engines"]) print_engine(engine);
 }
 
@@ -159,7 +160,7 @@ int status(const CommandContext& context, bool json) {
 }
 
 /// Settings of the process itself, which no session could have for its own.
-constexpr std::array<std::string_view, 3> kDaemonSections{"daemon", "listen", "log"};
+constexpr std::array<std::string_view, 4> kDaemonSections{"daemon", "listen", "http", "log"};
 
 bool concerns_daemon(std::string_view setting) {
   const std::string_view section = setting.substr(0, setting.find('.'));

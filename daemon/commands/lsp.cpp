@@ -86,6 +86,18 @@ Hello session_hello(const CommandContext& context) {
   return hello;
 }
 
+/// For a daemon on another machine: keys to this machine's own services stay here.
+Hello remote_hello(const CommandContext& context) {
+  Hello hello = session_hello(context);
+  for (const Key& key : all_keys()) {
+    if (!key.secret) continue;
+    hello.environment.erase(environment_name(key));
+    const std::string word = std::string(key.name) + '=';
+    std::erase_if(hello.overrides, [&](const std::string& set) { return set.starts_with(word); });
+  }
+  return hello;
+}
+
 int relay(const CommandContext& context,
           const std::function<Result<std::unique_ptr<Stream>>()>& connect,
           std::unique_ptr<Stream> stream) {
@@ -108,7 +120,7 @@ int relay_to_remote(const CommandContext& context, const LspOptions& options) {
   }
   daemon->ca_file = options.ca_file;
   daemon->tls = !options.insecure;
-  Hello hello = session_hello(context);
+  Hello hello = remote_hello(context);
   hello.environment.clear();  // speaks of this machine: its paths, its devices
   const auto connect = [&] { return greet_remote(*daemon, hello); };
   auto stream = connect();

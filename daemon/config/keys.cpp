@@ -52,6 +52,10 @@ std::vector<Key> model_keys() {
   constexpr auto kMachine = KeyScope::machine;
   constexpr auto kModel = &Settings::model;
   constexpr auto kRemote = &Settings::remote;
+  Key api_key = make_key("remote.api_key", kMachine, kRemote, &RemoteSettings::api_key,
+                         "API key of the remote server. Better kept in remote.key_file or in "
+                         "CARETD_REMOTE_API_KEY than on a command line.");
+  api_key.secret = true;
   return {
       make_key("model.path", kMachine, kModel, &ModelSettings::path,
                "Folder of the model (config.json, tokenizer.json, safetensors). Empty: the "
@@ -75,8 +79,25 @@ std::vector<Key> model_keys() {
                "are then sent to it."),
       make_key("remote.model", kMachine, kRemote, &RemoteSettings::model,
                "Name of the model on the remote server. Empty: the first it lists."),
+      std::move(api_key),
       make_key("remote.key_file", kMachine, kRemote, &RemoteSettings::key_file,
                "File whose first line is the API key of the remote server."),
+      make_key("remote.ca_file", kMachine, kRemote, &RemoteSettings::ca_file,
+               "Certificates to trust instead of the system's (PEM)."),
+      make_key("remote.fim", kMachine, kRemote, &RemoteSettings::fim,
+               "How the remote server fills in the middle: with the field suffix, with a raw "
+               "prompt of remote.fim_tokens, or auto: suffix until the server refuses it.",
+               {}, {"auto", "suffix", "raw"}),
+      make_key("remote.fim_tokens", kMachine, kRemote, &RemoteSettings::fim_tokens,
+               "The tokens of the remote model in front of the prefix, in front of the suffix and "
+               "in front of the middle."),
+      make_key("remote.tokenizer", kMachine, kRemote, &RemoteSettings::tokenizer,
+               "Folder with the remote model's tokenizer.json, for prompts of exact length. Empty: "
+               "lengths are estimated."),
+      make_key("remote.timeout_s", kMachine, kRemote, &RemoteSettings::timeout_s,
+               "Seconds without an answer, or without a further byte, after which a remote request "
+               "has failed.",
+               {1, 3600}),
   };
 }
 
@@ -155,6 +176,34 @@ std::vector<Key> daemon_keys() {
                "Size at which the daemon's log file is rotated, in MiB.", {1, 1024}),
       make_key("log.files", kMachine, kLog, &LogSettings::files, "Rotated log files that are kept.",
                {1, 100}),
+  };
+}
+
+std::vector<Key> http_keys() {
+  constexpr auto kMachine = KeyScope::machine;
+  constexpr auto kHttp = &Settings::http;
+  Key api_key = make_key("http.api_key", kMachine, kHttp, &HttpSettings::api_key,
+                         "Key that HTTP clients must send. Better kept in http.api_key_file or in "
+                         "CARETD_HTTP_API_KEY than on a command line.");
+  api_key.secret = true;
+  return {
+      make_key("http.address", kMachine, kHttp, &HttpSettings::address,
+               "host:port of the HTTP API in the daemon. Empty: none there, and 127.0.0.1:8012 for "
+               "`caretd serve`."),
+      make_key("http.certificate", kMachine, kHttp, &HttpSettings::certificate,
+               "TLS certificate chain of the HTTP API (PEM)."),
+      make_key("http.key", kMachine, kHttp, &HttpSettings::key,
+               "TLS private key of the HTTP API (PEM)."),
+      std::move(api_key),
+      make_key("http.api_key_file", kMachine, kHttp, &HttpSettings::api_key_file,
+               "File whose first line is the key that HTTP clients must send."),
+      make_key("http.max_connections", kMachine, kHttp, &HttpSettings::max_connections,
+               "HTTP connections served at once.", {1, 16384}),
+      make_key("http.max_body_mebibytes", kMachine, kHttp, &HttpSettings::max_body_mebibytes,
+               "Largest body of an HTTP request, in MiB.", {1, 1024}),
+      make_key("http.timeout_s", kMachine, kHttp, &HttpSettings::timeout_s,
+               "Seconds an HTTP client has to send a request, or to take what it was sent.",
+               {1, 3600}),
   };
 }
 
@@ -273,6 +322,7 @@ std::span<const Key> all_keys() {
     std::vector<Key> all = model_keys();
     append(all, completion_keys());
     append(all, daemon_keys());
+    append(all, http_keys());
     return all;
   }();
   return keys;

@@ -32,6 +32,7 @@ struct Key {
   double minimum = 0;  ///< of numbers (and of the numbers of a list)
   double maximum = 0;
   std::vector<std::string_view> choices;  ///< of strings; empty: any
+  bool secret = false;  ///< never printed, and never sent to a daemon on another machine
   std::string_view item_form;             ///< of the strings of a list, for messages; empty: any
   bool (*accepts_item)(std::string_view) = nullptr;
   std::function<SettingValue(const Settings&)> get;

@@ -24,7 +24,13 @@ struct ModelSettings {
 struct RemoteSettings {
   std::string url;
   std::string model;
+  std::string api_key;
   std::string key_file;
+  std::string ca_file;       ///< empty: the system's certificates
+  std::string fim = "auto";  ///< auto, suffix, raw
+  std::vector<std::string> fim_tokens = {"<｜fim▁begin｜>", "<｜fim▁hole｜>", "<｜fim▁end｜>"};
+  std::string tokenizer;        ///< folder with the model's tokenizer.json; may be empty
+  std::int64_t timeout_s = 30;  ///< without a byte from the server
   bool operator==(const RemoteSettings&) const = default;
 };
 
@@ -62,6 +68,18 @@ struct ListenSettings {
   std::string token_file;
 };
 
+/// The HTTP API (caretd serve; in the daemon too, unless `address` is empty).
+struct HttpSettings {
+  std::string address;
+  std::string certificate;
+  std::string key;
+  std::string api_key;
+  std::string api_key_file;
+  std::int64_t max_connections = 256;
+  std::int64_t max_body_mebibytes = 8;
+  std::int64_t timeout_s = 30;
+};
+
 struct LogSettings {
   std::string level = "info";
   std::int64_t max_mebibytes = 5;
@@ -75,6 +93,7 @@ struct Settings {
   ContextSettings context;
   DaemonSettings daemon;
   ListenSettings listen;
+  HttpSettings http;
   LogSettings log;
 };
 

@@ -2,6 +2,8 @@
 
 #include <csignal>
 #include <fstream>
+#include <memory>
+#include <mutex>
 #include <optional>
 #include <utility>
 
@@ -13,6 +15,7 @@
 #include <unistd.h>
 
 #include "daemon/build_info.h"
+#include "daemon/http/http_service.h"
 #include "daemon/process/runtime_folder.h"
 #include "daemon/server/daemon_server.h"
 #include "daemon/server/process_figures.h"
@@ -27,7 +30,8 @@ using Failure = boost::system::error_code;
 
 constexpr int kWorkers = 2;
 constexpr auto kTick = std::chrono::seconds(1);
-constexpr int kFirstSystemdFd = 3;  // sd_listen_fds(3)
+constexpr auto kHttpStopTime = std::chrono::seconds(1);  // `caretd daemon stop` waits 5 s for all
+constexpr int kFirstSystemdFd = 3;                       // sd_listen_fds(3)
 
 Duration minutes(double count) {
   return std::chrono::duration_cast<Duration>(std::chrono::duration<double, std::ratio<60>>(count));
@@ -48,6 +52,23 @@ std::optional<int> systemd_socket(const Environment& environment) {
   return meant ? std::optional(kFirstSystemdFd) : std::nullopt;
 }
 
+/// The engine of the daemon's own settings: replaced on the I/O thread, read on HTTP's threads.
+class DefaultEngine {
+ public:
+  [[nodiscard]] std::shared_ptr<engine::Engine> get() const {
+    const std::lock_guard lock(mutex_);
+    return engine_;
+  }
+  void set(std::shared_ptr<engine::Engine> engine) {
+    const std::lock_guard lock(mutex_);
+    engine_.swap(engine);  // the former one ends, if nobody else holds it, outside of the lock
+  }
+
+ private:
+  mutable std::mutex mutex_;
+  std::shared_ptr<engine::Engine> engine_;
+};
+
 class DaemonProcess {
  public:
   DaemonProcess(const CommandContext& context, const DaemonProcessOptions& options,
@@ -63,10 +84,11 @@ class DaemonProcess {
         last_activity_(clock_.now()) {}
 
   Result<void> start(const RuntimeFolder& folder);
-  void run() { io_.run(); }
+  void run();
 
  private:
   [[nodiscard]] ServerServices server_services();
+  [[nodiscard]] Result<void> serve_http();
   [[nodiscard]] std::vector<SettingsLayer> session_layers(const Hello& hello) const;
   void describe(lsp::Json& status) const;
   [[nodiscard]] bool is_busy() const;
@@ -76,9 +98,7 @@ class DaemonProcess {
   void check_idleness();
   void look_for_changes();
   void reload();
-  void preload() {
-    if (!options_.on_demand) default_engine_ = factory_.engines().engine_for(settings_);
-  }
+  void preload();
 
   const CommandContext& context_;
   const DaemonProcessOptions& options_;
@@ -90,11 +110,12 @@ class DaemonProcess {
   asio::steady_timer tick_;
   ThreadPool workers_;
   SessionFactory factory_;
-  std::shared_ptr<engine::Engine> default_engine_;  // loads before the first editor asks
+  DefaultEngine default_engine_;  // loads before the first editor or HTTP client asks
   TimePoint last_activity_;
   TimePoint last_session_ = last_activity_;
-  // Last, so that it ends first: sessions use everything above.
+  // Last, so that they end first: sessions and HTTP clients use everything above.
   std::optional<DaemonServer> server_;
+  std::unique_ptr<HttpService> http_;  // null unless http.address is set
 };
 
 Result<void> DaemonProcess::start(const RuntimeFolder& folder) {
@@ -117,8 +138,38 @@ Result<void> DaemonProcess::start(const RuntimeFolder& folder) {
   }
   if (!listening) return listening;
   preload();
+  if (auto served = serve_http(); !served) return served;
   wait_for_signal();
   wait_for_tick();
+  return {};
+}
+
+void DaemonProcess::run() {
+  io_.run();
+  if (http_) http_->stop(kHttpStopTime);
+}
+
+void DaemonProcess::preload() {
+  // An HTTP client cannot bring settings of its own, so what it asks is the daemon's own engine.
+  if (options_.on_demand && settings_.http.address.empty()) return;
+  default_engine_.set(factory_.engines().engine_for(settings_));
+}
+
+Result<void> DaemonProcess::serve_http() {
+  if (settings_.http.address.empty()) return {};
+  const auto options = http_server_options(settings_.http, options_.insecure);
+  if (!options) return fail(options.error().kind, options.error().message);
+  const auto on_activity = [this] {
+    asio::post(io_, [this] {
+      last_session_ = clock_.now();
+      this->on_activity();
+    });
+  };
+  auto service = HttpService::start(
+      *options, [this] { return default_engine_.get(); }, on_activity, clock_, log_);
+  if (!service) return pass_on(std::move(service));
+  http_ = *std::move(service);
+  log_->info("HTTP on {}", http_->url());
   return {};
 }
 
@@ -179,6 +230,7 @@ void DaemonProcess::describe(lsp::Json& status) const {
   status["memoryBytes"] = figures.resident_bytes;
   status["descriptors"] = figures.descriptors;
   status["threads"] = figures.threads;
+  if (http_) status["http"] = http_->url();
   status["engines"] = lsp::Json::array();
   for (const auto& engine : factory_.engines().engines()) {
     status["engines"].push_back(describe_engine(*engine));

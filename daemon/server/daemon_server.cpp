@@ -11,6 +11,7 @@
 
 #include "daemon/build_info.h"
 #include "daemon/relay/session_mirror.h"
+#include "daemon/transport/tcp_listening.h"
 #include "lsp/protocol/framing.h"
 #include "lsp/protocol/message.h"
 
@@ -34,48 +35,16 @@ bool is_own_peer(stream_protocol::socket& socket) {
          peer.uid == geteuid();
 }
 
-Result<tcp::endpoint> resolve_address(asio::io_context& io, const std::string& address) {
-  const size_t colon = address.rfind(':');
-  if (colon == std::string::npos) {
-    return fail(ErrorKind::invalid_input, "listen.address must be HOST:PORT, not " + address);
-  }
-  std::string host = address.substr(0, colon);
-  if (host.size() > 2 && host.front() == '[') host = host.substr(1, host.size() - 2);
-  Failure failure;
-  tcp::resolver resolver(io);
-  const auto found = resolver.resolve(host, address.substr(colon + 1), failure);
-  if (failure) return fail(ErrorKind::invalid_input, "listen.address: " + failure.message());
-  return found.begin()->endpoint();
-}
-
-Result<asio::ssl::context> make_tls(const ListenSettings& settings) {
-  asio::ssl::context context(asio::ssl::context::tls_server);
-  Failure failure;
-  context.set_options(asio::ssl::context::default_workarounds | asio::ssl::context::no_sslv2 |
-                      asio::ssl::context::no_sslv3 | asio::ssl::context::no_tlsv1 |
-                      asio::ssl::context::no_tlsv1_1);
-  context.use_certificate_chain_file(settings.certificate, failure);
-  if (failure) {
-    return fail(ErrorKind::invalid_input, "listen.certificate: " + failure.message());
-  }
-  context.use_private_key_file(settings.key, asio::ssl::context::pem, failure);
-  if (failure) return fail(ErrorKind::invalid_input, "listen.key: " + failure.message());
-  return context;
-}
-
-Result<void> check_exposure(const tcp::endpoint& endpoint, const ListenSettings& settings,
-                            const std::string& token, bool insecure) {
-  if (token.empty()) {
-    return fail(ErrorKind::invalid_input,
-                "listen.address is reachable for other users and machines; set listen.token_file");
-  }
-  if (endpoint.address().is_loopback()) return {};
-  if (settings.certificate.empty() && !insecure) {
-    return fail(ErrorKind::invalid_input,
-                "listen.address is reachable from other machines; set listen.certificate and "
-                "listen.key, or pass --insecure to send everything in the clear");
-  }
-  return {};
+TcpListening lsp_listening(const ListenSettings& settings, const std::string& token,
+                           bool insecure) {
+  return {.section = "listen",
+          .address = settings.address,
+          .certificate = settings.certificate,
+          .key = settings.key,
+          .secret = token,
+          .secret_key = "listen.token_file",
+          .secret_on_loopback = true,
+          .insecure = insecure};
 }
 
 }  // namespace
@@ -120,21 +89,16 @@ Result<void> DaemonServer::adopt_listener(int fd) {
 }
 
 Result<void> DaemonServer::listen_on(const ListenSettings& settings, bool insecure) {
-  auto endpoint = resolve_address(io_, settings.address);
-  if (!endpoint) return pass_on(std::move(endpoint));
-  auto allowed = check_exposure(*endpoint, settings, options_.token, insecure);
-  if (!allowed) return allowed;
+  const TcpListening listening = lsp_listening(settings, options_.token, insecure);
+  const auto endpoint = resolve_listening(io_, listening);
+  if (!endpoint) return fail(endpoint.error().kind, endpoint.error().message);
+  if (auto allowed = check_exposure(*endpoint, listening); !allowed) return allowed;
   if (!settings.certificate.empty()) {
-    auto tls = make_tls(settings);
+    auto tls = make_tls_context(listening);
     if (!tls) return pass_on(std::move(tls));
     tls_ = *std::move(tls);
   }
-  Failure failure;
-  remote_.open(endpoint->protocol(), failure);
-  if (!failure) remote_.set_option(tcp::acceptor::reuse_address(true), failure);
-  if (!failure) remote_.bind(*endpoint, failure);
-  if (!failure) remote_.listen(asio::socket_base::max_listen_connections, failure);
-  if (failure) return fail(ErrorKind::io, settings.address + ": " + failure.message());
+  if (auto opened = open_listener(remote_, *endpoint, listening); !opened) return opened;
   log_->info("listening on {}{}", settings.address, tls_ ? " (TLS)" : " without TLS");
   accept_remote();
   return {};

@@ -1,0 +1,58 @@
+#include "daemon/http/connection_reply.h"
+
+#include <utility>
+
+namespace caretd::daemon {
+
+ConnectionReply::ConnectionReply(std::shared_ptr<ReplyWriter> writer,
+                                 std::shared_ptr<Outbox> outbox, std::size_t most_unsent,
+                                 std::atomic<int>& live)
+    : writer_(std::move(writer)),
+      outbox_(std::move(outbox)),
+      most_unsent_(most_unsent),
+      live_(live) {
+  ++live_;
+}
+
+ConnectionReply::~ConnectionReply() {
+  if (!answered_) {
+    writer_->post([writer = writer_, outbox = outbox_] { writer->reply_was_dropped(outbox); });
+  }
+  // The connection's socket has to go before the server, which waits for the count alone.
+  writer_.reset();
+  --live_;
+}
+
+void ConnectionReply::respond(int status, std::string_view content_type, std::string body,
+                              int retry_after_s) {
+  answered_ = true;
+  writer_->post([writer = writer_, outbox = outbox_, status, type = std::string(content_type),
+                 body = std::move(body),
+                 retry_after_s] { writer->respond(outbox, status, type, body, retry_after_s); });
+}
+
+bool ConnectionReply::send_event(std::string_view data) {
+  const std::lock_guard lock(outbox_->mutex);
+  if (outbox_->lost) return false;
+  const std::size_t before = outbox_->events.size();
+  outbox_->events.append("data: ").append(data).append("\n\n");
+  outbox_->unsent += outbox_->events.size() - before;
+  if (outbox_->unsent > most_unsent_) outbox_->lost = true;
+  schedule();
+  return !outbox_->lost;
+}
+
+void ConnectionReply::end_events() {
+  const std::lock_guard lock(outbox_->mutex);
+  answered_ = true;
+  outbox_->ended = true;
+  schedule();
+}
+
+/// The outbox is locked. However many events come before the I/O thread looks, it is woken once.
+void ConnectionReply::schedule() {
+  if (std::exchange(outbox_->scheduled, true)) return;
+  writer_->post([writer = writer_, outbox = outbox_] { writer->take_events(outbox); });
+}
+
+}  // namespace caretd::daemon

@@ -1,0 +1,199 @@
+// Load on `caretd serve`: many connections, random cancels and dropped sockets, from a
+// fixed seed.
+//
+//   CARETD=build/release/bin/caretd node tests/bench/http_load.mjs churn [REQUESTS] [CONNECTIONS]
+//   CARETD=... node tests/bench/http_load.mjs streams [STREAMS]
+//   CARETD=... node tests/bench/http_load.mjs overhead
+//   CARETD=... node tests/bench/http_load.mjs keystrokes
+//
+// Prints one figure a line; churn exits with 1 where a request was lost or answered twice, or where
+// memory or descriptors grew.
+import http from 'node:http';
+
+import { Server } from '../e2e/api/serve.mjs';
+
+/** Numerical Recipes' linear congruential generator: the same numbers on every run. */
+function generator(seed) {
+  let state = seed >>> 0;
+  return () => (state = (Math.imul(state, 1664525) + 1013904223) >>> 0) / 2 ** 32;
+}
+
+const quantile = (values, q) => values.sort((a, b) => a - b)[Math.floor(q * (values.length - 1))];
+const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+
+/**
+ * One request; resolves with its end: 'answered', 'dropped' or what went wrong. `drop` says how the
+ * client gives up, and after how many milliseconds: 'close' goes away, 'reset' aborts the connection,
+ * 'half' sends half of the body first.
+ */
+function once(server, agent, fields, drop) {
+  const body = JSON.stringify(fields);
+  return new Promise((resolve) => {
+    const request = http.request({ port: server.port, method: 'POST', path: '/v1/completions', agent,
+      headers: { 'Content-Type': 'application/json', 'Content-Length': Buffer.byteLength(body) } });
+    let timer;
+    let dropped = false;
+    const end = (how) => { clearTimeout(timer); resolve(dropped ? 'dropped' : how); };
+    const giveUp = () => {
+      dropped = true;
+      if (drop.how === 'reset') request.socket?.resetAndDestroy();
+      request.destroy();
+    };
+    if (drop) timer = setTimeout(giveUp, drop.afterMs);
+    request.on('error', (error) => end(`error ${error.code}`));
+    request.on('response', (response) => {
+      let text = '';
+      response.on('data', (bytes) => { text += bytes; });
+      response.on('error', (error) => end(`error ${error.code}`));
+      response.on('close', () => {
+        if (response.statusCode !== 200) return end(`status ${response.statusCode}`);
+        if (!response.complete) return end('cut short');
+        const answers = fields.stream ? text.split('data: [DONE]').length - 1 : JSON.parse(text).choices.length;
+        end(answers === 1 ? 'answered' : `answered ${answers} times`);
+      });
+    });
+    if (drop?.how === 'half') request.write(body.slice(0, body.length / 2));
+    else request.end(body);
+  });
+}
+
+/** A fifth of the requests is given up, in one of three ways. */
+function randomRequest(random) {
+  const ways = ['close', 'reset', 'half'];
+  const drop = random() < 0.2 ? { how: ways[Math.floor(random() * 3)], afterMs: random() * 40 } : undefined;
+  const fields = { prompt: `value_${Math.floor(random() * 50)} = `, max_tokens: 1 + Math.floor(random() * 8),
+    temperature: 0, stream: random() < 0.5 };
+  return [fields, drop];
+}
+
+/** Runs the requests over the connections; the ends by how often they came. */
+async function load(server, random, requests, connections) {
+  const agent = new http.Agent({ keepAlive: true, maxSockets: connections });
+  const counts = {};
+  let left = requests;
+  const worker = async () => {
+    while (left-- > 0) {
+      const how = await once(server, agent, ...randomRequest(random));
+      counts[how] = (counts[how] ?? 0) + 1;
+    }
+  };
+  await Promise.all(Array.from({ length: connections }, worker));
+  agent.destroy();
+  await server.metricReaches('caretd_engine_running', 0);
+  await server.metricReaches('caretd_engine_queued', 0);
+  // The connection that asks is one.
+  await server.metricReaches('caretd_http_connections', 1);
+  return counts;
+}
+
+async function churn(server, requests, connections) {
+  const random = generator(1);
+  // What is compared is the state after the same kind of load, not that of a fresh process.
+  await load(server, random, Math.ceil(requests / 10), connections);
+  const before = { fds: server.descriptors(), memory: server.residentMiB() };
+  const begin = performance.now();
+  const counts = await load(server, random, requests, connections);
+  const seconds = (performance.now() - begin) / 1000;
+  const after = { fds: server.descriptors(), memory: server.residentMiB() };
+  const total = Object.values(counts).reduce((a, b) => a + b, 0);
+  console.log(`requests ${total} in ${seconds.toFixed(1)} s, ${(total / seconds).toFixed(0)} a second`);
+  console.log(`ends ${JSON.stringify(counts)}`);
+  console.log(`descriptors ${before.fds} -> ${after.fds}, memory ${before.memory.toFixed(1)} -> ${after.memory.toFixed(1)} MiB`);
+  const wrong = Object.keys(counts).filter((how) => how !== 'answered' && how !== 'dropped');
+  return total === requests && wrong.length === 0 && after.fds <= before.fds && after.memory < before.memory + 16;
+}
+
+/** A chat of about 256 tokens of context; resolves with its tokens and when the first and last came. */
+async function streamChat(server, index, tokens) {
+  const reply = await server.post('/v1/chat/completions', {
+    messages: [{ role: 'user', content: `${index} `.repeat(120) }], max_tokens: tokens, stream: true,
+    temperature: 1, seed: index });
+  let first;
+  let events = 0;
+  for await (const bytes of reply.body) {
+    first ??= performance.now();
+    events += Buffer.from(bytes).toString().split('data: ').length - 1;
+  }
+  return { first, last: performance.now(), events };
+}
+
+async function streams(server, count) {
+  const before = await server.metric('caretd_engine_generated_tokens_total');
+  const begin = performance.now();
+  const ends = await Promise.all(Array.from({ length: count }, (_, i) => streamChat(server, i, 160)));
+  const seconds = (performance.now() - Math.max(begin, Math.min(...ends.map((e) => e.first)))) / 1000;
+  await server.metricReaches('caretd_engine_running', 0);
+  const tokens = (await server.metric('caretd_engine_generated_tokens_total')) - before;
+  console.log(`${count} streams: ${tokens} tokens, ${(tokens / seconds).toFixed(0)} tok/s together`);
+  return tokens > 0;
+}
+
+/** What a request costs beyond the engine: /health over one connection, and a request for one token. */
+async function overhead(server) {
+  const agent = new http.Agent({ keepAlive: true, maxSockets: 1 });
+  const get = () => new Promise((resolve, reject) => {
+    const begin = performance.now();
+    http.get({ port: server.port, path: '/health', agent }, (response) => {
+      response.resume();
+      response.on('end', () => resolve(performance.now() - begin));
+    }).on('error', reject);
+  });
+  const times = [];
+  const computed = server.processorMs();
+  for (let i = 0; i < 2000; ++i) times.push(await get());
+  console.log(`/health: ${((server.processorMs() - computed) / 2000).toFixed(3)} ms of the server's computing time`);
+  console.log(`/health round trip: p50 ${quantile(times, 0.5).toFixed(3)} ms, p90 ${quantile(times, 0.9).toFixed(3)} ms`);
+  const outside = [];
+  const inside = [];
+  for (let i = 0; i < 300; ++i) {
+    const begin = performance.now();
+    const reply = await (await server.post('/infill', { input_prefix: 'x = 1\n', input_suffix: '\n', prompt: 'y', n_predict: 4 })).json();
+    outside.push(performance.now() - begin);
+    inside.push(reply.timings.prompt_ms + reply.timings.predicted_ms);
+  }
+  const extra = outside.map((time, i) => time - inside[i]);
+  console.log(`infill of 4 tokens: p50 ${quantile(outside, 0.5).toFixed(2)} ms, of which outside the engine ` +
+    `p50 ${quantile(extra, 0.5).toFixed(3)} ms, p90 ${quantile(extra, 0.9).toFixed(3)} ms (the client's own share included)`);
+  agent.destroy();
+  return true;
+}
+
+async function keystrokes(server) {
+  const type = async (count) => {
+    const times = [];
+    let typed = '';
+    for (let i = 0; i < count; ++i) {
+      typed += 'abc'[i % 3];
+      const begin = performance.now();
+      await (await server.post('/infill', { input_prefix: 'def f(x):\n', input_suffix: '\n', prompt: `    v = ${typed}`, n_predict: 8 })).json();
+      times.push(performance.now() - begin);
+      await sleep(60);
+    }
+    return quantile(times, 0.9);
+  };
+  await type(5);
+  const alone = await type(40);
+  let stop = false;
+  const chats = Array.from({ length: 4 }, async (_, i) => {
+    while (!stop) await streamChat(server, i, 400);
+  });
+  await sleep(500);
+  const among = await type(40);
+  stop = true;
+  await Promise.all(chats);
+  console.log(`keystroke p90: alone ${alone.toFixed(1)} ms, among four chats ${among.toFixed(1)} ms, grown by ${(among - alone).toFixed(1)} ms`);
+  console.log(`longest step ${(1000 * await server.metric('caretd_engine_longest_step_seconds')).toFixed(1)} ms`);
+  return true;
+}
+
+const [what = 'churn', first, second] = process.argv.slice(2);
+const server = await Server.start([], { threads: 0 });
+const runs = {
+  churn: () => churn(server, Number(first ?? 10_000), Number(second ?? 50)),
+  streams: () => streams(server, Number(first ?? 8)),
+  overhead: () => overhead(server),
+  keystrokes: () => keystrokes(server),
+};
+const good = await runs[what]();
+const code = await server.stop();
+process.exitCode = good && code === 0 ? 0 : 1;

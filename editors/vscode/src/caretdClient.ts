@@ -4,12 +4,15 @@ import {
   CloseAction,
   ErrorAction,
   LanguageClient,
+  ProgressType,
   RevealOutputChannelOn,
   type CloseHandlerResult,
   type ErrorHandler,
   type Middleware,
 } from 'vscode-languageclient/node';
 
+import { actionMiddleware, chatCapabilities, type Explainer } from './chat/actions';
+import type { ChatResult, Part } from './chat/protocol';
 import {
   debounceMilliseconds,
   documentSelector,
@@ -67,9 +70,10 @@ export function createClient(
   argv: [string, ...string[]],
   log: vscode.LogOutputChannel,
   gaveUp: (reason: string) => void,
+  chat: Explainer,
 ): LanguageClient {
   const [command, ...args] = argv;
-  return new LanguageClient(
+  const client = new LanguageClient(
     'caretd',
     'caretd',
     { command, args },
@@ -79,7 +83,28 @@ export function createClient(
       outputChannel: log,
       revealOutputChannelOn: RevealOutputChannelOn.Never,
       errorHandler: new RestartPolicy(gaveUp),
-      middleware,
+      middleware: { ...middleware, ...actionMiddleware(chat) },
     },
   );
+  client.registerFeature(chatCapabilities);
+  return client;
+}
+
+let streams = 0;
+
+/** Sends a request whose partial results are heard as they come. */
+export async function stream(
+  client: LanguageClient,
+  method: string,
+  params: (partialResultToken: string) => object,
+  hear: (part: Part) => void,
+  cancelled: vscode.CancellationToken,
+): Promise<ChatResult> {
+  const token = `caretd-stream-${++streams}`;
+  const listener = client.onProgress(new ProgressType<Part>(), token, hear);
+  try {
+    return await client.sendRequest<ChatResult>(method, params(token), cancelled);
+  } finally {
+    listener.dispose();
+  }
 }

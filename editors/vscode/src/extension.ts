@@ -1,6 +1,7 @@
 // Entry point: builds the parts, registers the commands, starts the server without waiting for it.
 import * as vscode from 'vscode';
 
+import { ChatView } from './chat/view';
 import { needsRestart } from './config';
 import { showMenu, switchFor } from './menu';
 import type { Switch } from './protocol';
@@ -16,9 +17,10 @@ export function activate(context: vscode.ExtensionContext): void {
   const statusBar = new StatusBar();
   const switches = new Switches(context.globalState);
   const reports = new Reports();
-  const running = new Session(context.extensionPath, log, statusBar, switches);
+  const chat: ChatView = new ChatView(context.extensionUri, () => running);
+  const running = new Session(context.extensionPath, log, statusBar, switches, chat);
   session = running;
-  context.subscriptions.push(log, statusBar, reports, running);
+  context.subscriptions.push(log, statusBar, reports, running, chat);
 
   const toggle = (scope: Switch['scope']) => async () => {
     const target = switchFor(scope, false);
@@ -32,6 +34,7 @@ export function activate(context: vscode.ExtensionContext): void {
     'caretd.toggleComments': toggle('comments'),
     'caretd.why': () => showWhy(running, reports),
     'caretd.statistics': () => showStatistics(running, reports),
+    'caretd.openChat': () => chat.reveal(),
     'caretd.restart': () => running.restart(),
     'caretd.showLog': () => {
       log.show();

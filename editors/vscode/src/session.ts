@@ -5,12 +5,15 @@ import * as vscode from 'vscode';
 import type { LanguageClient, State } from 'vscode-languageclient/node';
 
 import { findLaunch } from './binary';
+import type { Explainer } from './chat/actions';
+import type { ChatServer } from './chat/conversation';
+import type { ChatResult, Part } from './chat/protocol';
 import { commandSetting, documentSelector, programSetting } from './config';
 import type { Status, Switch } from './protocol';
 import type { StatusBar } from './status';
 import type { Switches } from './switches';
 
-export class Session implements vscode.Disposable {
+export class Session implements vscode.Disposable, ChatServer {
   private client: LanguageClient | undefined;
 
   constructor(
@@ -18,6 +21,7 @@ export class Session implements vscode.Disposable {
     private readonly log: vscode.LogOutputChannel,
     private readonly statusBar: StatusBar,
     private readonly switches: Switches,
+    private readonly chat: Explainer,
   ) {}
 
   async start(): Promise<void> {
@@ -36,9 +40,10 @@ export class Session implements vscode.Disposable {
     // The client library is most of the extension's code: a file of its own that is loaded after
     // activation.
     const { createClient, State } = await import('./caretdClient');
-    const client = createClient(launch.argv, this.log, (reason) => {
+    const gaveUp = (reason: string) => {
       this.failed(reason);
-    });
+    };
+    const client = createClient(launch.argv, this.log, gaveUp, this.chat);
     this.client = client;
     this.watch(client, State);
     await client.start().catch((error: unknown) => {
@@ -66,6 +71,24 @@ export class Session implements vscode.Disposable {
       this.log.warn(`${method}: ${String(error)}`);
       return undefined;
     });
+  }
+
+  async stream(
+    method: string,
+    params: (partialResultToken: string) => object,
+    hear: (part: Part) => void,
+    cancelled: vscode.CancellationToken,
+  ): Promise<ChatResult> {
+    const client = this.client;
+    if (client?.isRunning() !== true) {
+      throw new Error('caretd is not running; its status bar item says why.');
+    }
+    const { stream } = await import('./caretdClient');
+    return await stream(client, method, params, hear, cancelled);
+  }
+
+  notify(method: string, params: object): void {
+    if (this.client?.isRunning() === true) void this.client.sendNotification(method, params);
   }
 
   async apply(change: Switch): Promise<void> {

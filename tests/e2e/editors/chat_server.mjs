@@ -1,17 +1,22 @@
 #!/usr/bin/env node
 // A language server with a scripted chat and scripted code actions, for what the editors do with
-// them. SCRIPT is JSON: `pieces` of every reply, sent every `milliseconds` (0: at once), an
-// `opening`, an `error` instead of a result, `actions` of every textDocument/codeAction and the
-// `edit` that resolving one gives (an object, or a string: the sentence it fails with). In actions
-// and edits "$uri" and "$version" stand for those of the document. SCRIPT_LOG receives a line of
-// JSON for every message.
+// them. SCRIPT is JSON, or SCRIPT_FILE a file of it that is read at each request: `pieces` of every
+// reply, sent every `milliseconds` (0: at once), an `opening`, an `error` instead of a result,
+// `actions` of every textDocument/codeAction and the `edit` that resolving one gives (an object, or a
+// string: the sentence it fails with). In actions and edits "$uri" and "$version" stand for those of
+// the document. SCRIPT_LOG receives a line of JSON for every message.
 import fs from 'node:fs';
+
+import { frame, frameReader } from './frames.mjs';
 
 if (process.argv.includes('--version')) {
   console.log('caretd 0.1.0 (scripted)');
   process.exit(0);
 }
-const script = { pieces: [], milliseconds: 0, actions: [], ...JSON.parse(process.env.SCRIPT ?? '{}') };
+const given = () =>
+  process.env.SCRIPT_FILE ? fs.readFileSync(process.env.SCRIPT_FILE, 'utf8') : process.env.SCRIPT ?? '{}';
+const read = () => ({ pieces: [], milliseconds: 0, actions: [], ...JSON.parse(given()) });
+let script = read();
 const commands = ['caretd.explain', 'caretd.writeTests', 'caretd.refactor'];
 const running = new Map();
 const document = { uri: '', version: 0 };
@@ -20,11 +25,7 @@ const log = (entry) => {
   if (process.env.SCRIPT_LOG) fs.appendFileSync(process.env.SCRIPT_LOG, `${JSON.stringify(entry)}\n`);
 };
 
-function send(message) {
-  const body = Buffer.from(JSON.stringify({ jsonrpc: '2.0', ...message }));
-  process.stdout.write(`Content-Length: ${body.length}\r\n\r\n`);
-  process.stdout.write(body);
-}
+const send = (message) => process.stdout.write(frame(message));
 
 const filled = (value) =>
   JSON.parse(
@@ -42,19 +43,20 @@ function chat(id, token) {
   };
   const progress = (value) => send({ method: '$/progress', params: { token, value } });
   progress(opening);
+  const { pieces, error } = script;
   let sent = 0;
   const end = () => {
     clearInterval(running.get(id));
     running.delete(id);
-    if (script.error) return fail(id, -32803, script.error);
-    return send({ id, result: { ...opening, content: script.pieces.join(''), finishReason: 'end' } });
+    if (error) return fail(id, -32803, error);
+    return send({ id, result: { ...opening, content: pieces.join(''), finishReason: 'end' } });
   };
   const one = () => {
-    if (sent === script.pieces.length) return end();
-    return progress({ content: script.pieces[sent++] });
+    if (sent === pieces.length) return end();
+    return progress({ content: pieces[sent++] });
   };
   if (script.milliseconds > 0) running.set(id, setInterval(one, script.milliseconds));
-  else for (let step = 0; step <= script.pieces.length; ++step) one();
+  else for (let step = 0; step <= pieces.length; ++step) one();
 }
 
 const answers = {
@@ -92,6 +94,7 @@ function handle({ id, method, params }) {
     fail(params.id, -32800, 'The request was cancelled.');
   }
   if (id === undefined || method === undefined) return;
+  script = read();
   if (method === 'caretd/chat') chat(id, params.partialResultToken);
   else if (method === 'workspace/executeCommand') {
     if (params.command === 'caretd.explain') chat(id, params.arguments[0].partialResultToken);
@@ -101,18 +104,6 @@ function handle({ id, method, params }) {
   else fail(id, -32601, `no ${method}`);
 }
 
-let buffered = Buffer.alloc(0);
-process.stdin.on('data', (data) => {
-  buffered = Buffer.concat([buffered, data]);
-  for (;;) {
-    const end = buffered.indexOf('\r\n\r\n');
-    if (end < 0) return;
-    const length = Number(/Content-Length: (\d+)/i.exec(buffered.subarray(0, end))[1]);
-    if (buffered.length < end + 4 + length) return;
-    const body = buffered.subarray(end + 4, end + 4 + length);
-    buffered = buffered.subarray(end + 4 + length);
-    handle(JSON.parse(body));
-  }
-});
+process.stdin.on('data', frameReader(handle));
 process.stdin.on('end', () => process.exit(0));
 log({ method: '$start', pid: process.pid });

@@ -119,7 +119,7 @@ package_extension() {
   local vsix=$root/build/editors/caretd.vsix
   [ -n "$(find "$root/editors/vscode" -newer "$vsix" -not -path '*/node_modules*' -not -path '*/dist*' \
     -type f -print -quit 2>&1)" ] || return 0
-  (cd "$root/editors/vscode" && npm run --silent build -- --log-level=warning &&
+  (cd "$root/editors/vscode" && npm run --silent build &&
     npx vsce package --no-dependencies --allow-missing-repository --no-rewrite-relative-links \
       --out "$vsix" > /dev/null)
 }

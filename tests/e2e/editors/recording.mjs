@@ -19,6 +19,17 @@ export class Recording {
     return this.entries().map(({ message }) => message).filter((message) => message.method === method);
   }
 
+  /** What the server answered to the requests of a method, in the order of its answers. */
+  answers(method) {
+    const open = new Set();
+    const found = [];
+    for (const { from, message } of this.entries()) {
+      if (from === 'editor' && message.method === method) open.add(message.id);
+      if (from === 'server' && message.method === undefined && open.delete(message.id)) found.push(message);
+    }
+    return found;
+  }
+
   /** Each answered request for a suggestion: { request, items, sent, answered }. */
   suggestions() {
     return this.requests().filter(({ answered }) => answered !== undefined);

@@ -1,0 +1,55 @@
+// What becomes of a code block of a reply in the editor.
+import * as vscode from 'vscode';
+
+/** The editor that a question was asked from: the active one, or the last that was. */
+export class EditorInFront implements vscode.Disposable {
+  private last = vscode.window.activeTextEditor;
+  private readonly subscription = vscode.window.onDidChangeActiveTextEditor((editor) => {
+    // The focus of the chat view is no editor; the one before it stays meant.
+    if (editor !== undefined) this.last = editor;
+  });
+
+  get(): vscode.TextEditor | undefined {
+    const isOpen = this.last !== undefined && vscode.window.visibleTextEditors.includes(this.last);
+    return isOpen ? this.last : vscode.window.visibleTextEditors[0];
+  }
+
+  dispose(): void {
+    this.subscription.dispose();
+  }
+}
+
+/** The text with the line ends of the document. */
+function withLineEndsOf(document: vscode.TextDocument, text: string): string {
+  const lines = text.replace(/\n$/, '').split('\n');
+  return lines.join(document.eol === vscode.EndOfLine.CRLF ? '\r\n' : '\n');
+}
+
+export async function insertAtCursor(editor: vscode.TextEditor, code: string): Promise<void> {
+  const text = withLineEndsOf(editor.document, code);
+  await editor.edit((edit) => {
+    edit.replace(editor.selection, text);
+  });
+  await vscode.window.showTextDocument(editor.document, editor.viewColumn);
+}
+
+/** Whole lines that the selection touches; the cursor's place where nothing is selected. */
+function appliedRange(editor: vscode.TextEditor): vscode.Range {
+  const { selection, document } = editor;
+  if (selection.isEmpty) return selection;
+  const lastLine =
+    selection.end.character === 0 && selection.end.line > selection.start.line
+      ? selection.end.line - 1
+      : selection.end.line;
+  return new vscode.Range(selection.start.line, 0, lastLine, document.lineAt(lastLine).text.length);
+}
+
+/** Shows what the code would change as a diff; VS Code applies it when the user says so. */
+export async function applyAsDiff(editor: vscode.TextEditor, code: string): Promise<boolean> {
+  const edit = new vscode.WorkspaceEdit();
+  edit.replace(editor.document.uri, appliedRange(editor), withLineEndsOf(editor.document, code), {
+    label: 'caretd: code from the chat',
+    needsConfirmation: true,
+  });
+  return await vscode.workspace.applyEdit(edit, { isRefactoring: true });
+}

@@ -1,0 +1,287 @@
+// The chat view and the code actions in VS Code: scripted answers first, then the embedded model.
+import assert from 'node:assert/strict';
+import fs from 'node:fs';
+import path from 'node:path';
+import { after, before, test } from 'node:test';
+
+import {
+  assertBelow, extension, messages, percentile, recordedCaretd, saveImage, waitFor,
+} from '../helpers.mjs';
+import { Recording } from '../recording.mjs';
+import { Code } from './code.mjs';
+
+const server = path.resolve(import.meta.dirname, '../chat_server.mjs');
+const source = 'def add(a, b):\n    return a + b\n\nprint(add(1, 2))\n';
+
+// Every way a reply could try to run, load or send something.
+const hostile = [
+  '<script>window.hit = 1</script>\n\n',
+  '<img src="https://example.invalid/x.png" onerror="window.hit = 1">\n\n',
+  '![x](https://example.invalid/y.png) [click](javascript:window.hit=1)\n\n',
+  '[x]: https://example.invalid/z\n\n<https://example.invalid/auto> [x]\n\n',
+  '<iframe src="https://example.invalid"></iframe><svg onload="window.hit=1">\n\n',
+  '```html"><script>window.hit=1</script>\n<script>window.hit = 1</script>\n```\n',
+];
+const talk = Array.from({ length: 4000 }, (_, i) => (i % 40 === 39 ? '.\n\n' : `word${i} `));
+talk.splice(400, 0, '\n\n```python\n', ...Array.from({ length: 300 }, (_, i) => `x${i} = ${i}\n`), '```\n\n');
+
+const documentAction = {
+  title: "Document 'add'", kind: 'refactor.rewrite', data: { uri: '$uri', version: '$version' },
+};
+const documentEdit = {
+  changeAnnotations: {
+    caretd: { label: 'caretd: Documenting add', needsConfirmation: true, description: 'By tiny.' },
+  },
+  documentChanges: [{
+    textDocument: { uri: '$uri', version: '$version' },
+    edits: [{
+      range: { start: { line: 1, character: 4 }, end: { line: 1, character: 4 } },
+      newText: '"""Add two numbers."""\n    ',
+      annotationId: 'caretd',
+    }],
+  }],
+};
+
+let code;
+let window;
+let view;
+let log;
+
+const received = (method) => messages(log).filter((message) => message.method === method);
+const script = (next) => fs.writeFileSync(path.join(code.folder, 'script.json'), JSON.stringify(next));
+const settingsFor = (command) => ({
+  'caretd.command': command,
+  'files.autoSave': 'afterDelay',
+  'files.autoSaveDelay': 50,
+});
+const waitForFile = (what, condition) =>
+  waitFor(what, () => condition(code.read('a.py')), 30000, () => code.read('a.py'));
+
+before(async () => {
+  code = new Code({
+    vsix: extension,
+    files: { 'a.py': source },
+    settings: settingsFor([process.execPath, server]),
+  });
+  log = path.join(code.folder, 'server.log');
+  Object.assign(code.environment, { SCRIPT_LOG: log, SCRIPT_FILE: path.join(code.folder, 'script.json') });
+  script({});
+  await code.start();
+  window = await code.open('a.py');
+  await waitFor('didOpen', () => received('textDocument/didOpen').length > 0, 180000);
+  await window.focusEditor();
+  await window.command('caretd: Open Chat');
+  view = window.page.frameLocator('iframe.webview').frameLocator('iframe#active-frame');
+  await view.locator('#question').waitFor({ timeout: 60000 });
+});
+
+after(async () => code?.close());
+
+async function ask(text) {
+  await view.locator('#question').fill(text);
+  await view.locator('#question').press('Enter');
+}
+
+async function newChat() {
+  await view.locator('#new').click();
+  await waitFor('an empty view', async () => (await view.locator('#transcript > *').count()) === 0);
+}
+
+const clickEditor = () =>
+  window.page.locator('.monaco-editor[data-uri$="/a.py"] .view-lines').first().click();
+
+/** Brings the file's editor to the front with the cursor at a place. */
+async function putCursor(line, column) {
+  await clickEditor();
+  await window.goTo(line, column);
+  await waitFor('the cursor', async () => (await window.page.locator('.statusbar-item[id="status.editor.selection"]')
+    .textContent()).includes(`Ln ${line}, Col ${column}`));
+}
+
+async function undone() {
+  await clickEditor();
+  await window.keyboard.press('Control+z');
+  await waitForFile('undo', (text) => text === source);
+}
+
+/** Waits until VS Code previews an edit, sees that nothing is changed yet, and keeps it. */
+async function keepPreviewed() {
+  const change = window.page.locator('.bulk-edit-panel .monaco-list-row', { hasText: 'a.py' });
+  await change.waitFor();
+  assert.equal(code.read('a.py'), source);
+  // What needs confirmation is ticked by the user.
+  await change.locator('input[type=checkbox]').check();
+  await window.page.locator('.monaco-button', { hasText: /^Apply$/ }).click();
+}
+
+/** Takes an action out of the menu that is open. */
+async function chooseAction(title) {
+  const entries = window.page.locator('.action-widget .monaco-list-row');
+  const wanted = entries.filter({ hasText: title });
+  await wanted.waitFor();
+  await waitFor(`${title} to be chosen`, async () => {
+    if (await wanted.and(window.page.locator('.focused')).count() > 0) return true;
+    await window.keyboard.press('ArrowDown');
+    return false;
+  });
+  await window.keyboard.press('Enter');
+}
+
+test('a hostile reply stays text, and the page would run nothing even if it did not', async () => {
+  script({ pieces: [...hostile, 'Done.'], opening: { notice: 'Only a little chat.' } });
+  const requests = [];
+  await window.page.route(/example\.invalid/, (route) => {
+    requests.push(route.request().url());
+    return route.abort();
+  });
+  await ask('Why?');
+  await view.getByText('Done.').waitFor();
+  await view.getByText('Only a little chat.').waitFor();
+  const drawn = ['script', 'img', 'iframe', 'a', 'svg'].map((tag) => `#transcript ${tag}`).join(',');
+  assert.equal(await view.locator(drawn).count(), 0);
+  // The policy holds without the Markdown library: what is put into the page by force is inert.
+  const violations = await view.locator('body').evaluate(async (body) => {
+    const seen = new Set();
+    document.addEventListener('securitypolicyviolation', ({ effectiveDirective }) =>
+      seen.add(effectiveDirective.replace(/-(attr|elem)$/, '')));
+    const box = body.appendChild(document.createElement('div'));
+    box.innerHTML = '<img src="https://example.invalid/i.png" onerror="window.hit = 1">' +
+      '<button onclick="window.hit = 1">x</button><iframe src="https://example.invalid/"></iframe>';
+    box.querySelector('button').click();
+    const inline = box.appendChild(document.createElement('script'));
+    inline.textContent = 'window.hit = 1';
+    await fetch('https://example.invalid/').catch(() => undefined);
+    for (let i = 0; i < 100 && seen.size < 4; ++i) await new Promise((done) => setTimeout(done, 50));
+    box.remove();
+    return [...seen].sort();
+  });
+  assert.deepEqual(violations, ['connect-src', 'frame-src', 'img-src', 'script-src']);
+  assert.equal(await view.locator('body').evaluate(() => globalThis.hit), undefined);
+  assert.deepEqual(requests, []);
+});
+
+test('a code block is highlighted, copied, inserted at the cursor, and applied as a diff', async () => {
+  await newChat();
+  script({ pieces: ['Use\n\n``', '`python\ndef add(a, b):\n', '    return b + a\n```\n', '\nDone.'] });
+  await putCursor(4, 1);
+  await ask('How?');
+  await view.getByText('Done.').waitFor();
+  const block = view.locator('.block');
+  await block.locator('.hljs-keyword').first().waitFor();
+  saveImage('vscode-chat.png', await window.page.screenshot(), 'docs/images/vscode-chat.png');
+
+  await block.getByText('Insert at Cursor').click();
+  await waitForFile('the inserted code', (text) => text.includes('    return b + aprint(add(1, 2))') ||
+    text.includes('    return b + a\nprint(add(1, 2))'));
+  await undone();
+
+  await putCursor(1, 1);
+  await window.keyboard.press('Shift+ArrowDown');
+  await window.keyboard.press('Shift+ArrowDown');
+  await block.getByText('Apply as Diff').click();
+  await keepPreviewed();
+  await waitForFile('the edit', (text) => text === source.replace('a + b', 'b + a'));
+  await undone();
+
+  await block.getByText('Copy').click();
+  await putCursor(5, 1);
+  await window.keyboard.press('Control+v');
+  await waitForFile('the pasted code', (text) => text.startsWith(`${source}def add(a, b):\n    return b + a`));
+  await undone();
+});
+
+test('the view keeps up with 200 tokens a second; Stop ends the reply', async (t) => {
+  await newChat();
+  script({ pieces: talk, milliseconds: 5 });
+  await ask('Talk');
+  await view.locator('.reply').waitFor();
+  const frames = await view.locator('body').evaluate(
+    () => new Promise((resolve) => {
+      const times = [];
+      let last;
+      requestAnimationFrame(function frame(now) {
+        if (last !== undefined) times.push(now - last);
+        last = now;
+        if (times.length < 240) requestAnimationFrame(frame);
+        else resolve(times);
+      });
+    }),
+  );
+  assertBelow(t, 'time between frames, p50', percentile(frames, 0.5), 32);
+  assertBelow(t, 'time between frames, p90', percentile(frames, 0.9), 32);
+  await view.locator('.block .hljs-number').first().waitFor();
+  const cancels = received('$/cancelRequest').length;
+  await view.locator('#stop').click();
+  await view.getByText('Cancelled.').waitFor();
+  assert.equal(received('$/cancelRequest').length, cancels + 1);
+  script({ pieces: ['Again.'] });
+  await view.locator('#again').click();
+  await view.getByText('Again.').waitFor();
+  assert.equal(received('caretd/chat').at(-1).params.regenerate, true);
+  await ask('And?');
+  await waitFor('the next question', () => received('caretd/chat').at(-1).params.message === 'And?');
+  assert.equal(received('caretd/chat').at(-1).params.conversationId, 'chat-1');
+});
+
+test('an action of the light bulb is previewed before it is kept; failures are told', async () => {
+  script({ actions: [documentAction], edit: documentEdit });
+  await putCursor(2, 5);
+  await window.keyboard.press('Control+.');
+  await chooseAction("Document 'add'");
+  await keepPreviewed();
+  await waitForFile('the edit', (text) => text.includes('    """Add two numbers."""\n    return a + b'));
+  await undone();
+
+  script({ actions: [documentAction], edit: 'The reply is empty; nothing was changed.' });
+  await putCursor(2, 5);
+  await window.keyboard.press('Control+.');
+  await chooseAction("Document 'add'");
+  await window.page.locator('.notifications-toasts').getByText('The reply is empty').waitFor();
+  assert.equal(code.read('a.py'), source);
+  await window.command('Notifications: Clear All Notifications');
+});
+
+test('Explain is in the light bulb and among the source actions, and goes on in the chat', async () => {
+  const argument = { verb: 'explain', uri: '$uri', version: '$version', range: { start: {}, end: {} } };
+  const explain = {
+    title: "Explain 'add'", kind: 'source.explain',
+    command: { title: "Explain 'add'", command: 'caretd.explain', arguments: [argument] },
+  };
+  script({ actions: [explain], pieces: ['It adds.'] });
+  await putCursor(2, 5);
+  await window.keyboard.press('Control+.');
+  await chooseAction("Explain 'add'");
+  await view.getByText('It adds.').waitFor();
+  script({ actions: [explain], pieces: ['It adds again.'] });
+  await putCursor(2, 5);
+  await window.command('Source Action');
+  await chooseAction("Explain 'add'");
+  await view.getByText('It adds again.').waitFor();
+});
+
+test('the embedded model chats, is cancelled, and documents a function', async () => {
+  const recording = new Recording(path.join(code.folder, 'lsp.log'));
+  code.applySettings(settingsFor(recordedCaretd(recording.file)));
+  await waitFor('caretd to be ready', async () => /ready: tiny on/.test(await window.status()), 180000);
+  await newChat();
+  await ask('Write a function that adds two numbers.');
+  await view.getByText(/'tiny' is a .* set \w+\.\w+/).waitFor();
+  await waitFor('some of the reply', async () => (await view.locator('.reply').textContent()) !== '');
+  const stop = view.locator('#stop');
+  if (await stop.isVisible()) await stop.click();
+  await view.locator('#send').waitFor();
+
+  await putCursor(2, 5);
+  await window.keyboard.press('Control+.');
+  await chooseAction("Document 'add'");
+  const answer = await waitFor('the answer', () => recording.answers('codeAction/resolve')[0], 120000);
+  // What the model writes is a matter of chance; what becomes of it is not.
+  if (answer.error) {
+    await window.page.locator('.notifications-toasts').getByText('nothing was changed').waitFor();
+    assert.equal(code.read('a.py'), source);
+  } else {
+    await keepPreviewed();
+    await waitForFile('the edit', (text) => text !== source && text.endsWith('\n\nprint(add(1, 2))\n'));
+    await undone();
+  }
+});

@@ -24,6 +24,7 @@ const projectKeys = [
   'completion.inComments',
   'completion.multiline',
   'completion.minProbability',
+  'completion.languageMinProbability',
   'completion.maxTokens',
   'completion.timeBudgetMs',
   'completion.promptTokens',

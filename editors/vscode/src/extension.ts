@@ -47,6 +47,9 @@ export function activate(context: vscode.ExtensionContext): void {
     vscode.workspace.onDidChangeConfiguration((event) => {
       if (needsRestart(event)) void running.restart();
     }),
+    vscode.workspace.onDidOpenTextDocument((document) => {
+      running.opened(document);
+    }),
     vscode.window.onDidChangeActiveTextEditor((editor) => {
       running.focus(editor);
     }),

@@ -97,6 +97,12 @@ export class Session implements vscode.Disposable, ChatServer {
     if (status) this.statusBar.show(status);
   }
 
+  /** The server forgets a document's switch when it is closed. */
+  opened(document: vscode.TextDocument): void {
+    const known = this.switches.of({ scope: 'document', uri: document.uri.toString(), enabled: false });
+    if (known !== undefined) void this.request('caretd/setEnabled', known);
+  }
+
   /** Tells the server which document is in front, so that it can read ahead. */
   focus(editor: vscode.TextEditor | undefined): void {
     if (editor === undefined || this.client?.isRunning() !== true) return;

@@ -1,5 +1,5 @@
-// Which completions the user switched off. The server holds the switches of a session; this
-// remembers them across restarts of the server and of the editor.
+// Which completions the user switched off, or on over a setting. The server holds the switches of a
+// session; this remembers them across restarts of the server and of the editor.
 import type { Memento } from 'vscode';
 
 import type { Status, Switch } from './protocol';
@@ -31,18 +31,26 @@ function offOnServer(target: Switch, { completions }: Status): boolean | undefin
 export class Switches {
   constructor(private readonly memory: Pick<Memento, 'get' | 'update'>) {}
 
-  /** Everything that was switched off; what is on needs no mention. */
+  /** Everything that is switched to other than what the settings say. */
   remembered(): Switch[] {
     return this.memory.get<Switch[]>(key) ?? [];
   }
 
   /** Whether a target is off now; without a word from the server, as far as is remembered. */
   isOff(target: Switch, status: Status): boolean {
-    return offOnServer(target, status) ?? this.remembered().some((known) => sameTarget(known, target));
+    return offOnServer(target, status) ?? this.of(target)?.enabled === false;
   }
 
+  /** Switching back to what the settings say leaves nothing to remember, and later settings count. */
   remember(change: Switch): void {
-    const others = this.remembered().filter((known) => !sameTarget(known, change));
-    void this.memory.update(key, change.enabled ? others : [...others, change]);
+    const known = this.of(change);
+    const others = this.remembered().filter((other) => other !== known);
+    const back = known !== undefined && known.enabled !== change.enabled;
+    void this.memory.update(key, back ? others : [...others, change]);
+  }
+
+  /** What is remembered of a target. */
+  of(target: Switch): Switch | undefined {
+    return this.remembered().find((known) => sameTarget(known, target));
   }
 }

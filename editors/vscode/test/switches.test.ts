@@ -3,7 +3,7 @@ import { test } from 'node:test';
 
 import type { Memento } from 'vscode';
 
-import type { Status } from '../src/protocol.ts';
+import type { Status, Switch } from '../src/protocol.ts';
 import { Switches } from '../src/switches.ts';
 
 const silent: Status = { state: 'starting' };
@@ -16,7 +16,7 @@ function memory(): Pick<Memento, 'get' | 'update'> {
   };
 }
 
-test('only what is off is remembered, each target once', () => {
+test('what was switched off is remembered, each target once', () => {
   const switches = new Switches(memory());
   switches.remember({ scope: 'language', languageId: 'go', enabled: false });
   switches.remember({ scope: 'language', languageId: 'go', enabled: false });
@@ -26,6 +26,16 @@ test('only what is off is remembered, each target once', () => {
   assert.ok(switches.isOff({ scope: 'language', languageId: 'go', enabled: true }, silent));
   assert.ok(!switches.isOff({ scope: 'language', languageId: 'rust', enabled: true }, silent));
   assert.ok(!switches.isOff({ scope: 'global', enabled: true }, silent));
+});
+
+test('what was switched on over a setting is remembered until it is switched back', () => {
+  const switches = new Switches(memory());
+  const on: Switch = { scope: 'language', languageId: 'markdown', enabled: true };
+  switches.remember(on);
+  assert.deepEqual(switches.remembered(), [on]);
+  assert.ok(!switches.isOff(on, silent));
+  switches.remember({ ...on, enabled: false });
+  assert.deepEqual(switches.remembered(), []);
 });
 
 test('what the server says goes before what is remembered', () => {

@@ -60,11 +60,15 @@ local function redraw()
   return true
 end
 
-local function same_rest(items)
+-- Which of the items is the suggestion on the screen, so that one the user has chosen stays.
+local function index_of_shown(items)
   local _, rest = live()
-  local row, column = cursor()
-  local first = items[1] and suggestion.remainder(items[1], vim.api.nvim_get_current_line(), column)
-  return row and rest ~= nil and rest == first
+  local _, column = cursor()
+  local line = vim.api.nvim_get_current_line()
+  for index, item in ipairs(items) do
+    if rest and suggestion.remainder(item, line, column) == rest then return index end
+  end
+  return 1
 end
 
 local function show(buffer, result, encoding)
@@ -80,11 +84,7 @@ local function show(buffer, result, encoding)
     if not live() then forget() end
     return
   end
-  if same_rest(items) and #items == 1 then
-    current.items, current.index = items, 1
-  else
-    current = { buffer = buffer, row = row, items = items, index = 1 }
-  end
+  current = { buffer = buffer, row = row, items = items, index = index_of_shown(items) }
   redraw()
 end
 

@@ -1,10 +1,11 @@
--- What is switched off on the server, told again to every new server process.
+-- What is switched off, or on over a setting; told again to every new server process.
 local client = require('caretd.client')
 
 local M = {}
 
--- Parameters of caretd/setEnabled by a key that names their target.
-local off = {}
+-- Parameters of caretd/setEnabled by a key that names their target; a target that is back at what
+-- the settings say has none.
+local switched = {}
 
 local function send(switch)
   client.request('caretd/setEnabled', switch, function() end, vim.api.nvim_get_current_buf())
@@ -26,10 +27,12 @@ end
 --- parameters of caretd/setEnabled without `enabled`.
 function M.toggle(target)
   local key = table.concat({ target.scope, target.languageId or target.uri or '' }, ' ')
+  local known = switched[key]
   local enabled = off_on_server(target)
-  if enabled == nil then enabled = off[key] ~= nil end
+  if enabled == nil then enabled = known ~= nil and not known.enabled end
   local switch = vim.tbl_extend('force', target, { enabled = enabled })
-  off[key] = not enabled and switch or nil
+  local back = known ~= nil and known.enabled ~= enabled
+  switched[key] = not back and switch or nil
   send(switch)
   return enabled
 end
@@ -37,7 +40,7 @@ end
 --- Tells a server that has just started.
 function M.greet()
   vim.schedule(function()
-    for _, switch in pairs(off) do
+    for _, switch in pairs(switched) do
       send(switch)
     end
   end)

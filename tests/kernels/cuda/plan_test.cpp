@@ -11,21 +11,8 @@ using namespace caretd::kernels::cuda;
 namespace {
 
 StepDims lite() {
-  StepDims dims;
+  StepDims dims = lite_step_dims();
   dims.layers = 27;
-  dims.dense_layers = 1;
-  dims.hidden = 2048;
-  dims.heads = 16;
-  dims.kv_rank = 512;
-  dims.nope = 128;
-  dims.rope = 64;
-  dims.v = 128;
-  dims.experts = 64;
-  dims.topk = 6;
-  dims.dense_width = 10944;
-  dims.shared_width = 2816;
-  dims.expert_width = 1408;
-  dims.vocab = 102400;
   return dims;
 }
 

@@ -104,6 +104,7 @@ engine::RunnerOptions runner_options(const ModelSettings& settings,
   options.host_kv_bytes = settings.host_kv_mebibytes << 20;
   options.threads = static_cast<int>(settings.threads);
   options.precise = settings.precise;
+  options.cpu_isa = settings.cpu_isa;
   options.devices.assign(settings.gpus.begin(), settings.gpus.end());
   options.real_vocab = tokenizer.size();
   return options;

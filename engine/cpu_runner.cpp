@@ -158,7 +158,8 @@ Result<std::unique_ptr<Runner>> make_cpu_runner(std::shared_ptr<const Checkpoint
   loaded.pages = std::move(*pages);
   loaded.team =
       std::make_unique<ThreadTeam>(options.threads > 0 ? options.threads : available_processors());
-  auto model = pack_model(loaded.config, checkpoint->weights(), *loaded.team, progress, stop);
+  auto model = pack_model(loaded.config, checkpoint->weights(), options.precise, *loaded.team,
+                          progress, stop);
   if (!model) return pass_on(std::move(model));
   loaded.model = std::move(*model);
   loaded.weight_format = describe_format(loaded.config, checkpoint->weights());

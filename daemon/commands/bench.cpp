@@ -27,6 +27,7 @@ constexpr std::int64_t kRandomKvBytes = std::int64_t{2} << 30;  // 32K tokens of
 
 struct BenchOptions {
   int repeats = 5;
+  std::string isa;  ///< RunnerOptions::cpu_isa
   bool json = false;
   std::string random;    ///< lite-bf16, lite-fp8, ...; empty: the configured model
   bool profile = false;  ///< with `random`: where a decoded token's time goes
@@ -114,7 +115,8 @@ int bench_random(const CommandContext& context, const BenchOptions& options) {
 
 int bench(const CommandContext& context, const BenchOptions& options) {
   if (!options.random.empty()) return bench_random(context, options);
-  const ModelSettings settings = context.settings().model;
+  ModelSettings settings = context.settings().model;
+  settings.cpu_isa = options.isa;
   const SteadyClock clock;
   const TimePoint begin = clock.now();
   Result<engine::LoadedModel> model = [&] {
@@ -148,12 +150,17 @@ void add_bench_command(CommandLine& line) {
       line.add("bench", "Measure prompt and decode speed of a model on this machine",
                "caretd bench\n"
                "caretd bench --device cpu --threads 2 --json\n"
+               "caretd bench --isa avx2\n"
                "caretd bench --model /srv/models/DeepSeek-Coder-V2-Lite-Base\n"
                "caretd bench --random lite-fp8 --profile",
                [options](CommandContext& context) { return bench(context, *options); });
   command.add_option("--repeats", options->repeats, "Runs of each measurement; the best counts")
       ->check(CLI::Range(1, 100))
       ->capture_default_str();
+  command
+      .add_option("--isa", options->isa,
+                  "Instruction set of the CPU runner instead of the widest one of this machine")
+      ->check(CLI::IsMember({"avx512", "avx2", "portable"}));
   command.add_flag("--json", options->json, "Print the figures as JSON");
   auto* random = command.add_option(
       "--random", options->random,

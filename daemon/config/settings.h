@@ -15,6 +15,7 @@ struct ModelSettings {
   std::vector<std::int64_t> gpus;  ///< CUDA ordinals; empty: the first
   std::int64_t threads = 0;        ///< CPU runner; 0: every core the process may use
   bool precise = false;            ///< float32 arithmetic throughout
+  std::string cpu_isa;             ///< RunnerOptions::cpu_isa; no key sets it, `caretd bench` does
   std::int64_t kv_mebibytes = 256;
   std::int64_t host_kv_mebibytes = 0;
   bool operator==(const ModelSettings&) const = default;

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cmath>
 
-#include "engine/cpu/output_rows.h"
 #include "kernels/cpu/pack.h"
 #include "kernels/cpu/rope.h"
 
@@ -61,9 +60,9 @@ ForwardPass::ForwardPass(const ModelConfig& config, const PackedModel& model, co
       pages_(pages),
       workers_(workers),
       kernels_(workers.kernels()),
-      real_vocab_(real_vocab),
       inverse_frequencies_(rope_inverse_frequencies(config)),
-      routing_(routing_of(config)) {}
+      routing_(routing_of(config)),
+      head_(config, model, workers, real_vocab) {}
 
 Result<std::span<const OutputRow>> ForwardPass::run(std::span<const TokenRun> batch) {
   start(batch);
@@ -72,8 +71,7 @@ Result<std::span<const OutputRow>> ForwardPass::run(std::span<const TokenRun> ba
     attention(layer);
     feed_forward(layer);
   }
-  compute_logits();
-  return finish_rows();
+  return head_.run(batch_, x_);
 }
 
 /// x += W_o * attention(RMSNorm(x)).
@@ -296,63 +294,6 @@ void ForwardPass::embed() {
                      cosines_.data() + at(row, config_.qk_rope_head_dim / 2),
                      sines_.data() + at(row, config_.qk_rope_head_dim / 2));
   });
-}
-
-/// Final norm and head, for the rows that are asked for.
-void ForwardPass::compute_logits() {
-  output_tokens_.clear();
-  output_kinds_.clear();
-  int token = 0;
-  for (const TokenRun& run : batch_) {
-    const int count = static_cast<int>(run.tokens.size());
-    const int skipped = run.output == Output::none ? count : run.every_row ? 0 : count - 1;
-    for (int i = skipped; i < count; ++i) {
-      output_tokens_.push_back(token + i);
-      output_kinds_.push_back(run.output);
-    }
-    token += count;
-  }
-  const int rows = static_cast<int>(output_tokens_.size());
-  grow(logits_, at(rows, real_vocab_));
-  workers_.for_each_row(rows, [&](int row) {
-    kernels_.rms_norm(x_.data() + at(output_tokens_[static_cast<std::size_t>(row)], config_.hidden),
-                      model_.final_norm.data(), config_.hidden,
-                      static_cast<float>(config_.rms_norm_eps),
-                      normed_.data() + at(row, config_.hidden));
-  });
-  cpu::LinearJob head{.weights = model_.head,
-                      .inputs = normed_rows_.data(),
-                      .rows = rows,
-                      .output = logits_.data(),
-                      .output_stride = real_vocab_};
-  head.weights.outputs = real_vocab_;
-  workers_.multiply({&head, 1});
-}
-
-Result<std::span<const OutputRow>> ForwardPass::finish_rows() {
-  const int rows = static_cast<int>(output_tokens_.size());
-  output_rows_.assign(static_cast<std::size_t>(rows), {});
-  candidates_.resize(at(rows, kCandidates));
-  indices_.resize(std::max(indices_.size(), at(workers_.threads(), real_vocab_)));
-  workers_.for_each(rows, [&](int row, int thread) {
-    OutputRow& out = output_rows_[static_cast<std::size_t>(row)];
-    const auto vocab = static_cast<std::size_t>(real_vocab_);
-    const auto logits = std::span<const float>(logits_).subspan(at(row, real_vocab_), vocab);
-    out.log_sum_exp = kernels_.log_sum_exp(logits.data(), real_vocab_);
-    if (output_kinds_[static_cast<std::size_t>(row)] == Output::logits) out.logits = logits;
-    const auto best = std::span(candidates_).subspan(at(row, kCandidates), kCandidates);
-    const int found = find_candidates(
-        kernels_, logits, std::span(indices_).subspan(at(thread, real_vocab_), vocab), best);
-    out.candidates = best.first(static_cast<std::size_t>(found));
-  });
-  for (const OutputRow& row : output_rows_) {
-    if (!std::isfinite(row.log_sum_exp)) {
-      return fail(ErrorKind::internal,
-                  "The model computed values that are not finite; its weights are damaged or it "
-                  "does not fit its config.json.");
-    }
-  }
-  return std::span<const OutputRow>(output_rows_);
 }
 
 void ForwardPass::normalize(const Floats& from, const std::vector<float>& weight, Floats& to) {

@@ -9,6 +9,7 @@
 #include "engine/cpu/attention_plan.h"
 #include "engine/cpu/expert_lists.h"
 #include "engine/cpu/kv_pages.h"
+#include "engine/cpu/output_head.h"
 #include "engine/cpu/packed_model.h"
 #include "engine/cpu/work.h"
 #include "engine/runner.h"
@@ -50,8 +51,6 @@ class ForwardPass {
   void choose_experts(const PackedLayer& layer);
   void run_experts(const PackedLayer& layer);
   void add_expert_outputs();
-  void compute_logits();
-  [[nodiscard]] Result<std::span<const OutputRow>> finish_rows();
 
   void normalize(const Floats& from, const std::vector<float>& weight, Floats& to);
   [[nodiscard]] std::size_t at(int row, int width) const {
@@ -63,9 +62,9 @@ class ForwardPass {
   const KvPages& pages_;
   Workers& workers_;
   const kernels::cpu::Kernels& kernels_;
-  const int real_vocab_;
   const std::vector<double> inverse_frequencies_;
   const kernels::cpu::Routing routing_;
+  OutputHead head_;
 
   // The batch. T tokens of all runs, in order.
   std::vector<Token> tokens_;
@@ -91,7 +90,6 @@ class ForwardPass {
   Floats gate_;          ///< [rows of the MLPs][their intermediate sizes]
   Floats up_;            ///< as gate_
   Floats expert_out_;    ///< [slots][hidden]
-  Floats logits_;        ///< [output rows][real_vocab]
 
   // Addresses of rows, for the kernels.
   std::vector<const float*> normed_rows_;
@@ -105,13 +103,6 @@ class ForwardPass {
   std::vector<std::size_t> first_page_;  ///< of every run in page_rows_
   std::vector<kernels::cpu::LinearJob> jobs_;
   std::vector<MlpJob> mlps_;
-
-  // Outputs.
-  std::vector<int> output_tokens_;  ///< [output rows], index of the token
-  std::vector<Output> output_kinds_;
-  std::vector<std::int32_t> indices_;  ///< [output rows][real_vocab], while finding candidates
-  std::vector<Candidate> candidates_;  ///< [output rows][kCandidates]
-  std::vector<OutputRow> output_rows_;
 };
 
 }  // namespace caretd::engine

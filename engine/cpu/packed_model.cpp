@@ -14,6 +14,8 @@ namespace cpu = kernels::cpu;
 namespace {
 
 constexpr int kMatricesBetweenReports = 64;
+/// Outputs that one thread rounds to int8 at a time; a multiple of a panel.
+constexpr std::int64_t kRoundedOutputs = 1024;
 
 cpu::Format format_of(DType dtype) {
   switch (dtype) {
@@ -39,17 +41,21 @@ class Packer {
   void add_rows(const MatrixView& from, std::int64_t first_row, std::int64_t rows,
                 cpu::Orientation orientation, cpu::PackedWeights& to) {
     if (from.empty()) return;
-    const cpu::RowMajorWeights source{.format = format_of(from.dtype),
-                                      .data = from.data,
-                                      .first_row = static_cast<int>(first_row),
-                                      .rows = static_cast<int>(rows),
-                                      .cols = static_cast<int>(from.cols),
-                                      .scales = from.scales,
-                                      .block_rows = static_cast<int>(from.block_rows),
-                                      .block_cols = static_cast<int>(from.block_cols)};
+    const cpu::RowMajorWeights source = source_of(from, first_row, rows);
     const std::size_t bytes =
         cpu::packed_bytes(cpu::plan_packing(source, orientation), cpu::needs_scales(source));
-    tasks_.push_back({source, orientation, &from.name, &to, total_bytes_, bytes});
+    tasks_.push_back({source, orientation, 0, &from.name, &to, total_bytes_, bytes});
+    total_bytes_ += bytes;
+  }
+
+  void add_rounded_to_int8(const MatrixView& from, cpu::PackedWeights& to) {
+    const int outputs = static_cast<int>(from.rows);
+    const std::size_t bytes =
+        cpu::packed_bytes(cpu::plan_int8(outputs, static_cast<int>(from.cols)), true);
+    for (std::int64_t row = 0; row < from.rows; row += kRoundedOutputs) {
+      tasks_.push_back({source_of(from, row, std::min(kRoundedOutputs, from.rows - row)),
+                        cpu::Orientation::as_is, outputs, &from.name, &to, total_bytes_, bytes});
+    }
     total_bytes_ += bytes;
   }
 
@@ -93,15 +99,37 @@ class Packer {
   struct Task {
     cpu::RowMajorWeights from;
     cpu::Orientation orientation;
+    int int8_outputs;  ///< of the whole matrix, when `from` is rounded; else 0
     const std::string* name;
     cpu::PackedWeights* to;
     std::size_t offset;
     std::size_t bytes;
   };
 
+  static cpu::RowMajorWeights source_of(const MatrixView& from, std::int64_t first_row,
+                                        std::int64_t rows) {
+    return {.format = format_of(from.dtype),
+            .data = from.data,
+            .first_row = static_cast<int>(first_row),
+            .rows = static_cast<int>(rows),
+            .cols = static_cast<int>(from.cols),
+            .scales = from.scales,
+            .block_rows = static_cast<int>(from.block_rows),
+            .block_cols = static_cast<int>(from.block_cols)};
+  }
+
   static bool pack_one(const Task& task, std::span<std::byte> memory) {
-    *task.to = cpu::pack(task.from, task.orientation, memory.subspan(task.offset, task.bytes));
-    return cpu::all_finite(task.from);
+    if (!cpu::all_finite(task.from)) return false;
+    const auto part = memory.subspan(task.offset, task.bytes);
+    if (task.int8_outputs == 0) {
+      *task.to = cpu::pack(task.from, task.orientation, part);
+      return true;
+    }
+    const cpu::PackedWeights packed =
+        cpu::pack_int8(task.from, cpu::plan_int8(task.int8_outputs, task.from.cols), part);
+    // Every task of the matrix computes the same; one of them is enough to say it.
+    if (task.from.first_row == 0) *task.to = packed;
+    return true;
   }
 
   static tl::unexpected<Error> damage_in(const std::string& tensor) {
@@ -169,7 +197,7 @@ std::int64_t bytes_of(const std::vector<cpu::PackedWeights>& matrices) {
 }  // namespace
 
 std::int64_t PackedModel::bytes_per_token(const ModelConfig& config) const {
-  std::int64_t total = head.bytes();
+  std::int64_t total = rounded_head.outputs > 0 ? rounded_head.bytes() : head.bytes();
   for (const PackedLayer& layer : layers) {
     total += layer.q.bytes() + layer.q_a.bytes() + layer.q_b.bytes() + layer.kv_a.bytes() +
              layer.o.bytes() + layer.router.bytes() + bytes_of(layer.key_up) +
@@ -179,13 +207,16 @@ std::int64_t PackedModel::bytes_per_token(const ModelConfig& config) const {
   return total;
 }
 
-Result<PackedModel> pack_model(const ModelConfig& config, const ModelWeights& weights,
+Result<PackedModel> pack_model(const ModelConfig& config, const ModelWeights& weights, bool precise,
                                ThreadTeam& team, const Progress& progress, std::stop_token stop) {
   PackedModel model;
   Packer packer;
-  const bool tied = weights.head.data == weights.embedding.data;
   packer.add(weights.embedding, model.embedding);
+  const bool tied = weights.head.data == weights.embedding.data;
   if (!tied) packer.add(weights.head, model.head);
+  if (!precise && weights.head.dtype != DType::f8_e4m3) {
+    packer.add_rounded_to_int8(weights.head, model.rounded_head);
+  }
   model.layers.resize(weights.layers.size());
   for (std::size_t i = 0; i < model.layers.size(); ++i) {
     add_attention(packer, config, weights.layers[i].attention, model.layers[i]);

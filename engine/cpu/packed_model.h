@@ -48,6 +48,8 @@ struct PackedModel {
   std::vector<PackedLayer> layers;
   std::vector<float> final_norm;
   kernels::cpu::PackedWeights head;  ///< the embedding, when tied
+  /// The head rounded to int8; empty where `precise` was asked for or the head is FP8 anyway.
+  kernels::cpu::PackedWeights rounded_head;
 
   [[nodiscard]] std::int64_t bytes() const {
     return static_cast<std::int64_t>(memory.bytes().size());
@@ -56,11 +58,12 @@ struct PackedModel {
   [[nodiscard]] std::int64_t bytes_per_token(const ModelConfig& config) const;
 };
 
-/// Copies the weights, formats kept, into kernel layout. Fails when memory does not suffice, when
+/// Copies the weights, formats kept, into kernel layout; the head once more, rounded, unless
+/// `precise` is set. Fails when memory does not suffice, when
 /// a weight is not a finite number, or with ErrorKind::cancelled. Keeps no view into `weights`.
 [[nodiscard]] Result<PackedModel> pack_model(const ModelConfig& config, const ModelWeights& weights,
-                                             ThreadTeam& team, const Progress& progress,
-                                             std::stop_token stop);
+                                             bool precise, ThreadTeam& team,
+                                             const Progress& progress, std::stop_token stop);
 
 /// "FP8 block-wise", "BF16", ...: the format of the bulk of the weights, for people.
 [[nodiscard]] std::string describe_format(const ModelConfig& config, const ModelWeights& weights);

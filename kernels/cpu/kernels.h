@@ -25,10 +25,22 @@ enum class BFloat16 : std::uint16_t {};
 /// what it is; the scales of packed weights make up for it.
 enum class F8E4M3 : std::uint8_t {};
 inline constexpr float kF8LoadFactor = 0x1p-8F;
+/// Whole numbers in -127..127; not a format of checkpoints: pack_int8() makes it.
+enum class Int8 : std::int8_t {};
 
-enum class Format : std::uint8_t { f32, f16, bf16, f8_e4m3 };
+enum class Format : std::uint8_t { f32, f16, bf16, f8_e4m3, int8 };
 [[nodiscard]] constexpr int size_of(Format format) {
-  return format == Format::f32 ? 4 : format == Format::f8_e4m3 ? 1 : 2;
+  switch (format) {
+    case Format::f32:
+      return 4;
+    case Format::f16:
+    case Format::bf16:
+      return 2;
+    case Format::f8_e4m3:
+    case Format::int8:
+      return 1;
+  }
+  return 0;
 }
 
 /// A weight matrix of `outputs` x `inputs`, laid out for the matrix kernel: panels of kPanel

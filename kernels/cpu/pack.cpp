@@ -4,6 +4,7 @@
 #include <cassert>
 #include <cmath>
 #include <cstring>
+#include <vector>
 
 #include "kernels/cpu/numeric_formats.h"
 
@@ -74,13 +75,13 @@ void pack_scales(const RowMajorWeights& from, Orientation orientation, const Pac
   }
 }
 
-float element(const PackedWeights& weights, std::size_t index) {
-  const std::byte* at = weights.data + index * static_cast<std::size_t>(size_of(weights.format));
+float element(Format format, const std::byte* data, std::size_t index) {
+  const std::byte* at = data + index * static_cast<std::size_t>(size_of(format));
   const auto bits = [at]<typename Bits>(Bits value) {
     std::memcpy(&value, at, sizeof value);
     return value;
   };
-  switch (weights.format) {
+  switch (format) {
     case Format::f32:
       return bits(0.0F);
     case Format::f16:
@@ -89,8 +90,26 @@ float element(const PackedWeights& weights, std::size_t index) {
       return bf16_to_float(bits(std::uint16_t{}));
     case Format::f8_e4m3:
       return f8_e4m3_to_float(bits(std::uint8_t{})) * kF8LoadFactor;
+    case Format::int8:
+      return bits(std::int8_t{});
   }
   return 0.0F;
+}
+
+/// Rounds one output's inputs [begin, end) into every kPanel-th byte of `to`; returns their scale.
+float round_segment(std::span<const float> row, int begin, int end, std::int8_t* to) {
+  constexpr float kLargest = 127.0F;
+  float largest = 0.0F;
+  for (int i = begin; i < end; ++i) {
+    largest = std::max(largest, std::abs(row[static_cast<std::size_t>(i)]));
+  }
+  const float inverse = largest > 0.0F ? kLargest / largest : 0.0F;
+  for (int i = begin; i < end; ++i) {
+    const float steps = row[static_cast<std::size_t>(i)] * inverse;
+    to[static_cast<std::ptrdiff_t>(i) * kPanel] =
+        static_cast<std::int8_t>(steps + std::copysign(0.5F, steps));
+  }
+  return largest / kLargest;
 }
 
 /// Whether any element has all bits of `exponent` set: infinity or NaN in its format.
@@ -155,6 +174,42 @@ PackedWeights pack(const RowMajorWeights& from, Orientation orientation,
   return packed;
 }
 
+PackedWeights plan_int8(int outputs, int inputs) {
+  PackedWeights plan;
+  plan.format = Format::int8;
+  plan.outputs = outputs;
+  plan.inputs = inputs;
+  plan.segment = plan.first_segment = std::min(inputs, kInt8Segment);
+  plan.segments = (inputs + plan.segment - 1) / plan.segment;
+  return plan;
+}
+
+PackedWeights pack_int8(const RowMajorWeights& from, const PackedWeights& plan,
+                        std::span<std::byte> memory) {
+  assert(from.first_row % kPanel == 0 && memory.size() >= packed_bytes(plan, true));
+  auto* data = reinterpret_cast<std::int8_t*>(memory.data());
+  auto* scales = reinterpret_cast<float*>(memory.data() + round_up_to_line(data_bytes(plan)));
+  std::vector<float> row(static_cast<std::size_t>(plan.inputs));
+  for (int output = from.first_row; output < from.first_row + from.rows; ++output) {
+    for (int i = 0; i < plan.inputs; ++i) {
+      const std::size_t index =
+          static_cast<std::size_t>(output) * row.size() + static_cast<std::size_t>(i);
+      row[static_cast<std::size_t>(i)] =
+          element(from.format, from.data, index) * source_scale(from, output, i);
+    }
+    const std::ptrdiff_t panel = output / kPanel;
+    const int lane = output % kPanel;
+    for (int s = 0, begin = 0; s < plan.segments; begin = plan.segment_end(s), ++s) {
+      scales[(panel * plan.segments + s) * kPanel + lane] = round_segment(
+          row, begin, plan.segment_end(s), data + panel * plan.inputs * kPanel + lane);
+    }
+  }
+  PackedWeights packed = plan;
+  packed.data = memory.data();
+  packed.scales = scales;
+  return packed;
+}
+
 void unpack_output(const PackedWeights& weights, int output, std::span<float> out) {
   const int panel = output / kPanel;
   const int lane = output % kPanel;
@@ -167,7 +222,7 @@ void unpack_output(const PackedWeights& weights, int output, std::span<float> ou
     for (; i < weights.segment_end(s); ++i) {
       const std::size_t index = (first + static_cast<std::size_t>(i)) * kPanel;
       out[static_cast<std::size_t>(i)] =
-          element(weights, index + static_cast<std::size_t>(lane)) * scale;
+          element(weights.format, weights.data, index + static_cast<std::size_t>(lane)) * scale;
     }
   }
 }
@@ -186,6 +241,8 @@ bool all_finite(const RowMajorWeights& weights) {
       return !any_with_exponent<std::uint16_t>(data, count, 0x7f80U);
     case Format::f8_e4m3:
       return !any_with_exponent<std::uint8_t>(data, count, 0x7fU);
+    case Format::int8:
+      return true;
   }
   return false;
 }

@@ -39,6 +39,18 @@ enum class Orientation : std::uint8_t { as_is, transposed };
 [[nodiscard]] PackedWeights pack(const RowMajorWeights& from, Orientation orientation,
                                  std::span<std::byte> memory);
 
+/// Inputs that share one scale of an output in what pack_int8() makes.
+inline constexpr int kInt8Segment = 128;
+/// Shapes and segment sizes of an int8 matrix with null data and scales; packed_bytes(plan, true)
+/// says how large it is.
+[[nodiscard]] PackedWeights plan_int8(int outputs, int inputs);
+/// Rounds rows to int8 and packs them as the outputs [first_row, first_row + rows) of `plan`, which
+/// end at a panel's end or at the last output, into the memory of the whole matrix. Calls for
+/// different rows may run side by side; all return the same matrix. The rounding error of a weight
+/// is at most 1/254 of the largest one that shares its scale.
+[[nodiscard]] PackedWeights pack_int8(const RowMajorWeights& from, const PackedWeights& plan,
+                                      std::span<std::byte> memory);
+
 /// Converts the weights of one output back to float32; `out` has `inputs` elements.
 void unpack_output(const PackedWeights& weights, int output, std::span<float> out);
 

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <new>
@@ -55,6 +56,8 @@ double encode(Format format, float value, std::vector<std::byte>& bytes) {
       append(bytes, bits);
       return static_cast<double>(caretd::kernels::f8_e4m3_to_float(bits));
     }
+    case Format::int8:
+      break;  // only pack_int8() makes it
   }
   return 0;
 }
@@ -195,6 +198,44 @@ TEST_CASE("an output unpacks to the weights it was packed from") {
         REQUIRE(static_cast<double>(row[i]) == Approx(expected).epsilon(1e-6).margin(1e-30));
       }
     }
+  }
+}
+
+TEST_CASE("weights rounded to int8 stay within half a step and multiply as what they became") {
+  const Shape shape{70, 300, 0, 0};  // the last panel and the last segment are short
+  const PackedWeights plan = plan_int8(shape.rows, shape.cols);
+  for (const Format format : {Format::f32, Format::bf16}) {
+    Sample sample = make_sample(format, shape);
+    std::vector<float> memory(packed_bytes(plan, true) / sizeof(float));
+    PackedWeights packed;
+    for (const int first : {48, 0}) {
+      RowMajorWeights some = sample.weights;
+      some.first_row = first;
+      some.rows = first == 0 ? 48 : shape.rows - 48;
+      packed = pack_int8(some, plan, std::as_writable_bytes(std::span(memory)));
+    }
+    std::vector<float> rounded;
+    std::vector<float> row(static_cast<std::size_t>(shape.cols));
+    for (int output = 0; output < shape.rows; ++output) {
+      unpack_output(packed, output, row);
+      for (int i = 0; i < shape.cols; ++i) {
+        const int begin = i / kInt8Segment * kInt8Segment;
+        const int end = std::min(shape.cols, begin + kInt8Segment);
+        const auto at = sample.values.begin() + static_cast<std::ptrdiff_t>(output * shape.cols);
+        const double largest = std::abs(*std::max_element(
+            at + begin, at + end, [](double a, double b) { return std::abs(a) < std::abs(b); }));
+        const double error = static_cast<double>(row[static_cast<std::size_t>(i)]) - at[i];
+        REQUIRE(std::abs(error) <= largest / 254 * 1.0001);
+      }
+      rounded.insert(rounded.end(), row.begin(), row.end());
+    }
+    caretd::test::for_every_instruction_set([&](const Kernels& kernels) {
+      for (const int rows : {1, 3, 12, 30}) {
+        check_product(kernels, packed, rows, false, [&](int o, int i) {
+          return static_cast<double>(rounded[static_cast<std::size_t>(o * shape.cols + i)]);
+        });
+      }
+    });
   }
 }
 

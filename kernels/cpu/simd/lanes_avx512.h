@@ -39,6 +39,10 @@ struct Lanes {
     return {
         _mm512_cvtph_ps(_mm256_and_si256(shifted, _mm256_set1_epi16(static_cast<short>(0xbfff))))};
   }
+  static Lanes load(const Int8* p) {
+    const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+    return {_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(bytes))};
+  }
   /// The first `count` lanes, the others 0; reads no memory beyond them.
   static Lanes load_first(const float* p, int count) {
     return {_mm512_maskz_loadu_ps(first(count), p)};

@@ -42,6 +42,9 @@ struct Lanes {
   static Lanes load(const F8E4M3* p) {
     return each([p](int i) { return kF8E4M3ToFloat[static_cast<std::uint8_t>(p[i])] * 0x1p-8F; });
   }
+  static Lanes load(const Int8* p) {
+    return each([p](int i) { return static_cast<float>(static_cast<std::int8_t>(p[i])); });
+  }
   static Lanes load_first(const float* p, int count) {
     return each([p, count](int i) { return i < count ? p[i] : 0.0F; });
   }

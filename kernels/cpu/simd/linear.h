@@ -228,6 +228,8 @@ void linear(const LinearJob& job, int first_tile, int last_tile, float* scratch)
       return linear_of<BFloat16>(job, first_tile, last_tile, scratch);
     case Format::f8_e4m3:
       return linear_of<F8E4M3>(job, first_tile, last_tile, scratch);
+    case Format::int8:
+      return linear_of<Int8>(job, first_tile, last_tile, scratch);
   }
 }
 

@@ -39,7 +39,7 @@ inline std::shared_ptr<const engine::Checkpoint> random_checkpoint(std::string_v
 
 inline std::unique_ptr<engine::Runner> make_runner(
     const std::shared_ptr<const engine::Checkpoint>& checkpoint,
-    engine::RunnerOptions options = {.kv_bytes = 32 << 20, .threads = 2}) {
+    engine::RunnerOptions options = {.kv_bytes = 32 << 20, .threads = 2, .precise = true}) {
   auto runner = engine::make_cpu_runner(checkpoint, options, {}, {});
   INFO((runner ? std::string() : runner.error().message));
   REQUIRE(runner);

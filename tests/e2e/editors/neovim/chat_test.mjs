@@ -1,9 +1,10 @@
-// :Caretd chat and code actions in Neovim, against scripted answers.
+// :Caretd chat and code actions in Neovim: scripted answers first, then the embedded model.
 import assert from 'node:assert/strict';
 import path from 'node:path';
 import { test } from 'node:test';
 
-import { cache, messages, waitFor } from '../helpers.mjs';
+import { cache, messages, recordedCaretd, waitFor } from '../helpers.mjs';
+import { Recording } from '../recording.mjs';
 import { Neovim } from './nvim.mjs';
 
 const program = process.env.NVIM ?? path.join(cache, 'neovim-0.12/bin/nvim');
@@ -142,6 +143,9 @@ test('an action that comes to nothing says why and changes nothing', async (t) =
   assert.deepEqual(sourceLines(nvim), source.split('\n').slice(0, -1));
 });
 
+const actionCalled = (title) =>
+  `lua vim.lsp.buf.code_action({ apply = true, filter = function(a) return a.title == "${title}" end })`;
+
 test('Explain opens the split, Refactor asks for an instruction', async (t) => {
   const argument = { verb: 'explain', uri: '$uri', version: '$version', range: {} };
   const action = (title, name) => ({
@@ -151,8 +155,7 @@ test('Explain opens the split, Refactor asks for an instruction', async (t) => {
     pieces: ['It returns x.'],
     actions: [action('Explain', 'caretd.explain'), action('Refactor', 'caretd.refactor')],
   });
-  const run = (title) =>
-    command(nvim, `lua vim.lsp.buf.code_action({ apply = true, filter = function(a) return a.title == '${title}' end })`);
+  const run = (title) => command(nvim, actionCalled(title));
   await run('Refactor');
   await waitFor('the prompt', () => /What to change/.test(nvim.screen()));
   nvim.type('Rename it');
@@ -161,4 +164,34 @@ test('Explain opens the split, Refactor asks for an instruction', async (t) => {
   assert.equal(received(nvim, 'workspace/executeCommand')[0].params.arguments[0].instruction, 'Rename it');
   await run('Explain');
   await waitFor('the explanation', () => transcript(nvim).includes('It returns x.'));
+});
+
+test('the embedded model chats, is cancelled, and documents a function, undone by one u', async (t) => {
+  const nvim = new Neovim(program, { files: { 'a.py': source } });
+  t.after(() => nvim.close());
+  const recording = new Recording(path.join(nvim.folder, 'lsp.log'));
+  const server = recordedCaretd(recording.file).map((word) => `'${word}'`).join(', ');
+  nvim.configure(`{ cmd = { ${server} } }`);
+  await nvim.open('a.py');
+  await nvim.waitForReady();
+  await command(nvim, 'Caretd chat Write a function that adds two numbers.');
+  await waitFor('the notice', () => transcript(nvim).some((line) => /^> 'tiny' is a/.test(line)));
+  await waitFor('the end of the reply, which is cancelled', () => {
+    nvim.press('C-c');
+    return nvim.lua("require('caretd.chat').busy() == false");
+  });
+  await command(nvim, 'wincmd p');
+  await command(nvim, '2');
+  await command(nvim, actionCalled("Document 'f'"));
+  const answer = await waitFor('the answer', () => recording.answers('codeAction/resolve')[0]);
+  // What the model writes is a matter of chance; what becomes of it is not.
+  if (answer.error) {
+    await waitFor('the sentence', () =>
+      /nothing was changed/.test(nvim.lua("vim.fn.execute('messages')") ?? ''));
+  } else {
+    await waitFor('the edit', () => sourceLines(nvim).length > 4);
+    nvim.type('u');
+  }
+  await waitFor('the lines as they were', () =>
+    sourceLines(nvim)?.join('\n') === source.split('\n').slice(0, -1).join('\n'));
 });

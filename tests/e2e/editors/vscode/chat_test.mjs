@@ -22,7 +22,7 @@ const hostile = [
   '<iframe src="https://example.invalid"></iframe><svg onload="window.hit=1">\n\n',
   '```html"><script>window.hit=1</script>\n<script>window.hit = 1</script>\n```\n',
 ];
-const talk = Array.from({ length: 4000 }, (_, i) => (i % 40 === 39 ? '.\n\n' : `word${i} `));
+const talk = Array.from({ length: 20000 }, (_, i) => (i % 40 === 39 ? '.\n\n' : `word${i} `));
 talk.splice(400, 0, '\n\n```python\n', ...Array.from({ length: 300 }, (_, i) => `x${i} = ${i}\n`), '```\n\n');
 
 const documentAction = {
@@ -116,15 +116,10 @@ async function keepPreviewed() {
 
 /** Takes an action out of the menu that is open. */
 async function chooseAction(title) {
-  const entries = window.page.locator('.action-widget .monaco-list-row');
-  const wanted = entries.filter({ hasText: title });
-  await wanted.waitFor();
-  await waitFor(`${title} to be chosen`, async () => {
-    if (await wanted.and(window.page.locator('.focused')).count() > 0) return true;
-    await window.keyboard.press('ArrowDown');
-    return false;
-  });
-  await window.keyboard.press('Enter');
+  const entry = window.page.locator('.action-widget .monaco-list-row', { hasText: title });
+  // The menu takes clicks once the mouse has moved.
+  await entry.hover({ force: true });
+  await entry.click();
 }
 
 test('a hostile reply stays text, and the page would run nothing even if it did not', async () => {
@@ -151,7 +146,7 @@ test('a hostile reply stays text, and the page would run nothing even if it did 
     const inline = box.appendChild(document.createElement('script'));
     inline.textContent = 'window.hit = 1';
     await fetch('https://example.invalid/').catch(() => undefined);
-    for (let i = 0; i < 100 && seen.size < 4; ++i) await new Promise((done) => setTimeout(done, 50));
+    for (let i = 0; i < 600 && seen.size < 4; ++i) await new Promise((done) => setTimeout(done, 50));
     box.remove();
     return [...seen].sort();
   });
@@ -267,9 +262,11 @@ test('the embedded model chats, is cancelled, and documents a function', async (
   await ask('Write a function that adds two numbers.');
   await view.getByText(/'tiny' is a .* set \w+\.\w+/).waitFor();
   await waitFor('some of the reply', async () => (await view.locator('.reply').textContent()) !== '');
-  const stop = view.locator('#stop');
-  if (await stop.isVisible()) await stop.click();
-  await view.locator('#send').waitFor();
+  // It may end by itself before it is stopped.
+  await waitFor('the end of the reply', async () => {
+    await view.locator('#stop').click({ timeout: 500 }).catch(() => undefined);
+    return view.locator('#send').isVisible();
+  });
 
   await putCursor(2, 5);
   await window.keyboard.press('Control+.');

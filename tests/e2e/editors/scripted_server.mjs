@@ -40,6 +40,7 @@ const answers = {
   'textDocument/inlineCompletion': ({ position }) => ({ items: itemsAt(position) }),
   'caretd/status': () => script.status ?? { state: 'ready', model: 'scripted', device: 'none' },
   'caretd/stats': () => ({ shown: 1 }),
+  'caretd/why': () => ({ source: 'model' }),
   'caretd/setEnabled': () => null,
   'workspace/executeCommand': () => null,
   shutdown: () => null,

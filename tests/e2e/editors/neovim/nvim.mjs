@@ -11,9 +11,10 @@ import {
 export class Neovim {
   /**
    * @param {string} program nvim
-   * @param {{ files?: Record<string, string>, setup?: string, init?: string,
+   * @param {{ files?: Record<string, string>, setup?: string, init?: string, load?: string,
    *           environment?: Record<string, string> }} options
-   *   setup: a Lua table, the argument of require('caretd').setup; init: Lua run before it.
+   *   setup: a Lua table, the argument of require('caretd').setup; init: Lua run before it; load: Lua
+   *   that puts the plugin on the runtime path.
    */
   constructor(program, options) {
     this.program = program;
@@ -24,6 +25,8 @@ export class Neovim {
       fs.writeFileSync(path.join(this.folder, name), text);
     }
     this.init = options.init ?? '';
+    const plugin = JSON.stringify(path.join(root, 'editors/neovim'));
+    this.load = options.load ?? `vim.opt.runtimepath:append(${plugin})`;
     this.configure(options.setup ?? '{}');
     this.environment = privateEnvironment(this.folder, {
       LC_ALL: 'C.UTF-8',
@@ -35,11 +38,10 @@ export class Neovim {
 
   /** Writes the configuration; before open(). `setup` is a Lua table for require('caretd').setup. */
   configure(setup) {
-    const plugin = JSON.stringify(path.join(root, 'editors/neovim'));
     fs.writeFileSync(
       path.join(this.folder, 'init.lua'),
       [
-        `vim.opt.runtimepath:append(${plugin})`,
+        this.load,
         'vim.o.swapfile = false',
         'vim.o.termguicolors = true',
         'vim.cmd("syntax on | filetype plugin indent on")',

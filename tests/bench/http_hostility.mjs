@@ -3,10 +3,12 @@
 //
 //   CARETD=build/release/bin/caretd node tests/bench/http_hostility.mjs [SECONDS]
 //
-// The hostile clients are a process of their own, so that what they compute is not the measured
-// client's. Rounds alone and beside them alternate, so that a machine that slows down slows down both.
+// The hostile clients are a process of their own at the lowest priority: what they compute themselves
+// is not what is measured. Rounds alone and beside them alternate, so that a machine that slows down
+// slows down both.
 import { fork } from 'node:child_process';
 import net from 'node:net';
+import os from 'node:os';
 import { fileURLToPath } from 'node:url';
 
 import { Server } from '../e2e/api/serve.mjs';
@@ -28,6 +30,7 @@ function assault(port, head, more, everyMs, { reads = true } = {}) {
 }
 
 function attack(port) {
+  os.setPriority(os.constants.priority.PRIORITY_LOW);
   const post = (length) => `POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: ${length}\r\n\r\n`;
   const malformed = '{"prompt": [[[';
   const wrong = '{"prompt": {"a": 1}, "n": "many"}';
@@ -63,15 +66,20 @@ async function main(seconds) {
   await latencies(server, 1);
   const alone = [];
   const beside = [];
+  const computing = [];  // milliseconds a second, with nobody but hostile clients
   const rounds = 5;
   for (let round = 0; round < rounds; ++round) {
     alone.push(...await latencies(server, seconds / rounds / 2));
     const attacker = fork(fileURLToPath(import.meta.url), ['attack', String(server.port)]);
     await sleep(500);
+    const computed = server.processorMs();
+    await sleep(1000);
+    computing.push(server.processorMs() - computed);
     beside.push(...await latencies(server, seconds / rounds / 2));
     attacker.kill();
     await sleep(200);
   }
+  console.log(`hostile clients cost ${quantile(computing, 0.5)} ms of the server's computing time a second`);
   for (const q of [0.5, 0.9]) {
     const [a, b] = [quantile(alone, q), quantile(beside, q)];
     console.log(`p${100 * q}: alone ${a.toFixed(2)} ms, beside hostile clients ${b.toFixed(2)} ms, ${(100 * (b / a - 1)).toFixed(1)} % more`);

@@ -161,8 +161,9 @@ test('web pages of other sites are refused', async () => {
 
 // ---- keys and TLS -----------------------------------------------------------------------------
 
-test('with a key everything but /health needs it', async () => {
+test('with a key everything but /health needs it', async (t) => {
   const locked = await Server.start([], { env: { CARETD_HTTP_API_KEY: 'secret' } });
+  t.after(async () => assert.equal(await locked.stop(), 0));
   const status = async (path, headers) => (await fetch(`${locked.url}${path}`, { headers })).status;
   assert.equal(await status('/health'), 200);
   assert.equal(await status('/v1/models'), 401);
@@ -170,7 +171,6 @@ test('with a key everything but /health needs it', async () => {
   assert.equal(await status('/v1/models', { Authorization: 'Bearer secre' }), 401);
   assert.equal(await status('/v1/models', { Authorization: 'Bearer secret' }), 200);
   assert.equal(await status('/v1/models', { 'X-Api-Key': 'secret' }), 200);
-  assert.equal(await locked.stop(), 0);
 });
 
 test('other machines are served with a key and TLS, or not at all', () => {
@@ -198,24 +198,22 @@ test('a key on the command line is warned of, and the configuration does not pri
   assert.doesNotMatch(shown, /secret/);
 });
 
-test('TLS is served with the certificate that was named', async () => {
+test('TLS is served with the certificate that was named', async (t) => {
   const folder = mkdtempSync(path.join(tmpdir(), 'caretd-api-'));
+  t.after(() => rmSync(folder, { recursive: true, force: true }));
   const [certificate, key] = ['cert.pem', 'key.pem'].map((name) => path.join(folder, name));
   execFileSync('openssl', ['req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-keyout', key, '-out',
     certificate, '-days', '2', '-subj', '/CN=localhost', '-addext', 'subjectAltName=DNS:localhost'],
   { stdio: 'ignore' });
   writeFileSync(path.join(folder, 'key'), 'secret\n');
-  const secure = await Server.start(['--listen', '127.0.0.1:0', '--set', `http.certificate=${certificate}`,
-    '--set', `http.key=${key}`, '--set', `http.api_key_file=${folder}/key`].slice(2), { ready: false });
+  const secure = await Server.start(['--set', `http.certificate=${certificate}`, '--set', `http.key=${key}`,
+    '--set', `http.api_key_file=${folder}/key`], { ready: false });
+  t.after(() => secure.stop());
   assert.match(secure.url, /^https:/);
-  const reply = execFileSync('curl', ['--silent', '--cacert', certificate, '--header',
-    'Authorization: Bearer secret', '--retry', '20', '--retry-delay', '0', `https://localhost:${secure.port}/v1/models`],
-  { encoding: 'utf8' });
-  assert.equal(JSON.parse(reply).object, 'list');
-  const streamed = execFileSync('curl', ['--silent', '--no-buffer', '--cacert', certificate, '--retry', '20',
-    '--retry-delay', '1', '--header', 'Authorization: Bearer secret', '--data',
-    JSON.stringify({ ...REQUEST, stream: true }), `https://localhost:${secure.port}/v1/completions`], { encoding: 'utf8' });
+  const curl = (where, ...words) => execFileSync('curl', ['--silent', '--fail', '--no-buffer', '--cacert', certificate,
+    '--header', 'Authorization: Bearer secret', ...words, `https://localhost:${secure.port}${where}`], { encoding: 'utf8' });
+  curl('/health', '--retry', '30', '--retry-delay', '1');  // 503 while the model loads
+  assert.equal(JSON.parse(curl('/v1/models')).object, 'list');
+  const streamed = curl('/v1/completions', '--data', JSON.stringify({ ...REQUEST, stream: true }));
   assert.match(streamed, /data: \[DONE\]\n\n$/);
-  assert.equal(await secure.stop(), 0);
-  rmSync(folder, { recursive: true, force: true });
 });

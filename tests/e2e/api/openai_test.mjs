@@ -188,22 +188,22 @@ test('a prompt that was seen is not computed again', async () => {
 
 test('what cannot be honoured is refused by name', async () => {
   const cases = [
-    [complete({ temperature: 3 }), 'temperature'],
-    [complete({ n: 0 }), 'n'],
-    [complete({ prompt: { text: 1 } }), 'prompt'],
-    [complete({ stop: 5 }), 'stop'],
-    [complete({ best_of: 4 }), 'best_of'],
-    [complete({ logprobs: 1000 }), 'logprobs'],
-    [complete({ presence_penalty: 1 }), 'presence_penalty'],
-    [complete({ max_tokens: -2 }), 'max_tokens'],
-    [chat({ messages: [] }), 'messages'],
-    [chat({ messages: [{ role: 'tool', content: 'x' }] }), 'messages[0].role'],
-    [chat({ messages: [{ role: 'user', content: [{ type: 'image_url' }] }] }), 'messages[0].content[0].type'],
-    [chat({ tools: [{ type: 'function', function: { name: 'f' } }] }), 'tools'],
-    [chat({ response_format: { type: 'json_object' } }), 'response_format'],
+    [() => complete({ temperature: 3 }), 'temperature'],
+    [() => complete({ n: 0 }), 'n'],
+    [() => complete({ prompt: { text: 1 } }), 'prompt'],
+    [() => complete({ stop: 5 }), 'stop'],
+    [() => complete({ best_of: 4 }), 'best_of'],
+    [() => complete({ logprobs: 1000 }), 'logprobs'],
+    [() => complete({ presence_penalty: 1 }), 'presence_penalty'],
+    [() => complete({ max_tokens: -2 }), 'max_tokens'],
+    [() => chat({ messages: [] }), 'messages'],
+    [() => chat({ messages: [{ role: 'tool', content: 'x' }] }), 'messages[0].role'],
+    [() => chat({ messages: [{ role: 'user', content: [{ type: 'image_url' }] }] }), 'messages[0].content[0].type'],
+    [() => chat({ tools: [{ type: 'function', function: { name: 'f' } }] }), 'tools'],
+    [() => chat({ response_format: { type: 'json_object' } }), 'response_format'],
   ];
-  for (const [promise, param] of cases) {
-    const error = await refusal(promise);
+  for (const [ask, param] of cases) {
+    const error = await refusal(ask());
     assert.deepEqual([error.status, error.param], [400, param], error.message);
   }
   const harmless = await complete({ presence_penalty: 0, logit_bias: {}, user: 'me', best_of: 1 });

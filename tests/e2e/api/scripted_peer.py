@@ -35,8 +35,9 @@ class Peer:
         return f"{self.scheme}://localhost:{self.port}"
 
     def keystrokes(self):
-        """How many of the requests somebody waited for."""
-        return sum(headers["X-Caretd-Priority"] == "keystroke" for headers in self.headers)
+        """The requests that somebody waited for; work in the background comes when it comes."""
+        return [body for body, headers in zip(self.requests, self.headers)
+                if headers["X-Caretd-Priority"] == "keystroke"]
 
     def set(self, **differences):
         self.differences.update(differences)
@@ -88,9 +89,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def do_POST(self):
         peer, how = self.peer, self.peer.differences
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        peer.requests.append(body)
         peer.headers.append(dict(self.headers))
-        # Work in the background comes when it comes.
+        peer.requests.append(body)
         if how.get("drop_next") and self.headers["X-Caretd-Priority"] == "keystroke":
             how["drop_next"] -= 1
             self.connection.close()

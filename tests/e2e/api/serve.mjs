@@ -90,6 +90,7 @@ export class Server {
     return Number(/VmRSS:\s+(\d+)/.exec(status)[1]) / 1024;
   }
 
+  /** Its exit code. */
   async stop() {
     this.process.kill('SIGTERM');
     const code = await this.ended;

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Fetches the editors that the tests drive into .cache/editors: VS Code's server and workbench
-# (code-server, from npm) and two versions of Neovim (from Debian, unpacked privately). Also
+# (code-server, from npm), two versions of Neovim and Helix (from Debian, unpacked privately). Also
 # packages the extension. Does nothing that is done already.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -63,11 +63,10 @@ node_gyp() {
   return 1
 }
 
-# install_neovim NAME SUITE: Neovim of a Debian suite with its own libraries and loader, fetched
-# with a private package database so that the system's is left alone.
-install_neovim() {
-  local folder=$cache/$1 suite=$2
-  [ ! -x "$folder/bin/nvim" ] || return 0
+# unpack_debian NAME SUITE PACKAGE PROGRAM: a package of a Debian suite with its own libraries and
+# loader, fetched with a private package database so that the system's is left alone.
+unpack_debian() {
+  local folder=$cache/$1 suite=$2 name=$3 program=$4
   rm -rf "$folder"
   local apt=$folder/apt mirror
   mkdir -p "$apt"/etc/apt/{apt.conf.d,preferences.d} "$apt"/var/lib/apt/lists/partial \
@@ -87,7 +86,7 @@ APT::Sandbox::User "root";
 Debug::NoLocking "1";
 END
   APT_CONFIG=$apt/apt.conf apt-get -qq update
-  APT_CONFIG=$apt/apt.conf apt-get -qqy --no-install-recommends --download-only install neovim
+  APT_CONFIG=$apt/apt.conf apt-get -qqy --no-install-recommends --download-only install "$name"
   local package
   for package in "$apt"/var/cache/apt/archives/*.deb; do
     dpkg-deb --fsys-tarfile "$package" | tar -x -C "$folder/root" --keep-directory-symlink \
@@ -97,11 +96,25 @@ END
   local libraries
   libraries=$folder/root/usr/lib/$(uname -m)-linux-gnu
   patchelf --set-interpreter "$(echo "$libraries"/ld-linux-*.so.?)" --force-rpath \
-    --set-rpath "$libraries" "$folder/root/usr/bin/nvim"
+    --set-rpath "$libraries" "$folder/root/$program"
+  rm -rf "$apt"
+}
+
+# install_neovim NAME SUITE
+install_neovim() {
+  local folder=$cache/$1
+  [ ! -x "$folder/bin/nvim" ] || return 0
+  unpack_debian "$1" "$2" neovim usr/bin/nvim
   printf '#!/bin/sh\nVIMRUNTIME=%s exec %s "$@"\n' "$folder/root/usr/share/nvim/runtime" \
     "$folder/root/usr/bin/nvim" > "$folder/bin/nvim"
   chmod +x "$folder/bin/nvim"
-  rm -rf "$apt"
+}
+
+install_helix() {
+  local folder=$cache/helix
+  [ ! -x "$folder/bin/hx" ] || return 0
+  unpack_debian helix trixie hx usr/lib/hx/hx
+  ln -s ../root/usr/lib/hx/hx "$folder/bin/hx"
 }
 
 install_modules() {
@@ -128,4 +141,5 @@ install_modules "$here"
 install_code_server
 install_neovim neovim-0.12 forky
 install_neovim neovim-0.10 trixie
+install_helix
 package_extension

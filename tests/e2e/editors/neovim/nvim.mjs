@@ -4,11 +4,10 @@ import { spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
 
-import {
-  Daemon, privateEnvironment, removeFolder, root, startTwice, temporaryFolder, waitFor,
-} from '../helpers.mjs';
+import { root, waitFor } from '../helpers.mjs';
+import { Terminal } from '../terminal.mjs';
 
-export class Neovim {
+export class Neovim extends Terminal {
   /**
    * @param {string} program nvim
    * @param {{ files?: Record<string, string>, setup?: string, init?: string, load?: string,
@@ -17,10 +16,9 @@ export class Neovim {
    *   that puts the plugin on the runtime path.
    */
   constructor(program, options) {
+    super('nvim', options.environment);
     this.program = program;
-    this.folder = temporaryFolder('nvim');
     this.socket = path.join(this.folder, 'nvim.sock');
-    this.name = path.basename(this.folder);
     for (const [name, text] of Object.entries(options.files ?? {})) {
       fs.writeFileSync(path.join(this.folder, name), text);
     }
@@ -28,12 +26,6 @@ export class Neovim {
     const plugin = JSON.stringify(path.join(root, 'editors/neovim'));
     this.load = options.load ?? `vim.opt.runtimepath:append(${plugin})`;
     this.configure(options.setup ?? '{}');
-    this.environment = privateEnvironment(this.folder, {
-      LC_ALL: 'C.UTF-8',
-      TERM: 'xterm-256color',
-      ...options.environment,
-    });
-    this.daemon = new Daemon(this.environment);
   }
 
   /** Writes the configuration; before open(). `setup` is a Lua table for require('caretd').setup. */
@@ -51,42 +43,11 @@ export class Neovim {
     );
   }
 
-  tmux(...args) {
-    return spawnSync('tmux', ['-L', this.name, ...args], {
-      env: this.environment,
-      encoding: 'utf8',
-      timeout: 60000,
-    });
-  }
-
   async open(file) {
-    const command = [this.program, '--clean', '-n', '-u', `${this.folder}/init.lua`,
-      '--listen', this.socket, path.join(this.folder, file)];
-    await startTwice('tmux', async () => {
-      const { status, stderr, error } = this.tmux('-f', '/dev/null', 'start-server', ';', 'set', '-sa',
-        'terminal-features', '*:RGB', ';', 'new-session', '-d', '-x', '100', '-y', '24',
-        '-c', this.folder, command.map((word) => `'${word}'`).join(' '));
-      if (status !== 0) throw error ?? new Error(stderr);
-    });
-    this.tmux('set', '-s', 'escape-time', '0');
+    await this.run([this.program, '--clean', '-n', '-u', `${this.folder}/init.lua`,
+      '--listen', this.socket, path.join(this.folder, file)]);
     await waitFor('Neovim to listen', () => fs.existsSync(this.socket));
     await waitFor('the buffer', () => this.lua("vim.fn.expand('%:t')") === file);
-  }
-
-  /** Types text as it is. */
-  type(text) {
-    this.tmux('send-keys', '-l', '--', text);
-  }
-
-  /** Presses keys by tmux's names: Escape, Enter, Tab, M-Right. */
-  press(...keys) {
-    this.tmux('send-keys', '--', ...keys);
-  }
-
-  /** Runs a command of the command line. */
-  command(text) {
-    this.type(`:${text}`);
-    this.press('Enter');
   }
 
   /** Value of a Lua expression, through JSON. */
@@ -130,10 +91,6 @@ export class Neovim {
     return this.lua('vim.api.nvim_get_mode().mode');
   }
 
-  screen(...options) {
-    return this.tmux('capture-pane', '-p', ...options).stdout;
-  }
-
   /** Waits for grey text, if given like `wanted`. */
   waitForGhost(wanted = () => true) {
     return waitFor('grey text', () => {
@@ -142,21 +99,9 @@ export class Neovim {
     }, undefined, () => this.ghost());
   }
 
-  /** Waits until the terminal shows a text: it is drawn after Neovim has answered. */
-  waitForScreen(text) {
-    return waitFor(`${text} on the screen`, () => this.screen().includes(text), undefined,
-      () => this.screen());
-  }
-
   waitForReady() {
     return waitFor('caretd to be ready',
       () => this.lua("require('caretd.client').status.state") === 'ready', undefined,
       () => this.lua("require('caretd.client').status"));
-  }
-
-  close() {
-    this.tmux('kill-server');
-    this.daemon.stop();
-    removeFolder(this.folder);
   }
 }

@@ -44,7 +44,10 @@ before(async () => {
 
 after(async () => code?.close());
 
-/** Waits until the file of a scenario is on disk as `condition` wants its lines. */
+/**
+ * Waits until the file of a scenario is on disk as `condition` wants its lines; while it is written
+ * there are fewer.
+ */
 function saved(scenario, what, condition) {
   const text = () => code.read(nameOf(scenario));
   return window.saveUntil(what, () => condition(text().split('\n')), text);
@@ -124,7 +127,7 @@ test('a bracket that the editor closed by itself is not closed twice', async () 
   const shown = await suggestion(/^\w+/, lineOf(python).length + call.length);
   await window.keyboard.press('Tab');
   const [line] = await saved('closed', 'the accepted text', (lines) =>
-    lines[python.line - 1].includes(`json.load(${shown.replace(/\)$/, '')}`) &&
+    lines[python.line - 1]?.includes(`json.load(${shown.replace(/\)$/, '')}`) &&
     [lines[python.line - 1]]);
   assert.ok(balanced(line), line);
 });
@@ -139,7 +142,7 @@ test('beside the popup: the suggestion extends what is selected there', async ()
     { ofKind: ({ context }) => context.selectedCompletionInfo?.text === 'load_config' });
   await window.keyboard.press('Tab');
   await window.page.locator('.suggest-widget.visible').waitFor({ state: 'hidden' });
-  await saved('popup', 'the entry', (lines) => lines[python.line - 1].includes('load_config'));
+  await saved('popup', 'the entry', (lines) => lines[python.line - 1]?.includes('load_config'));
 });
 
 test('two windows at once: one is switched off for a language, the other goes on', async (t) => {

@@ -1,0 +1,66 @@
+// Helix, configured as docs/editors.md says, with the real caretd: a client with a completion menu
+// and without grey text.
+import assert from 'node:assert/strict';
+import fs from 'node:fs';
+import path from 'node:path';
+import { test } from 'node:test';
+
+import { cache, recordedCaretd, root, waitFor } from '../helpers.mjs';
+import { assertQuiet, Recording } from '../recording.mjs';
+import { lineOf, samples } from '../samples.mjs';
+import { Terminal } from '../terminal.mjs';
+
+const { python } = samples;
+
+/** The snippet of the documentation, as a user would paste it. */
+function documented() {
+  const page = fs.readFileSync(path.join(root, 'docs/editors.md'), 'utf8');
+  const [, snippet] = /## Helix\n[^]*?```toml\n([^]*?)```/.exec(page);
+  assert.match(snippet, /command = "caretd"/);
+  return snippet;
+}
+
+/** A folder for PATH with a program caretd that writes down what passes. */
+function programs(folder, log) {
+  const [node, recorder, ...rest] = recordedCaretd(log).slice(0, -1);
+  const bin = path.join(folder, 'bin');
+  fs.mkdirSync(bin);
+  fs.writeFileSync(path.join(bin, 'caretd'),
+    `#!/bin/sh\nexec ${[node, recorder, ...rest].map((word) => `'${word}'`).join(' ')} "$@"\n`, { mode: 0o755 });
+  return bin;
+}
+
+test('the suggestion is an entry of the completion menu', async (t) => {
+  const helix = new Terminal('helix');
+  t.after(() => helix.close());
+  const recording = new Recording(path.join(helix.folder, 'lsp.log'));
+  helix.environment.PATH = `${programs(helix.folder, recording.file)}:${process.env.PATH}`;
+  const configuration = path.join(helix.folder, '.config/helix');
+  fs.mkdirSync(configuration, { recursive: true });
+  fs.writeFileSync(path.join(configuration, 'languages.toml'), documented());
+  // The menu only when it is asked for, so that it does not change under the keys that follow.
+  fs.writeFileSync(path.join(configuration, 'config.toml'), '[editor]\nauto-completion = false\n');
+  const file = path.join(helix.folder, python.name);
+  fs.writeFileSync(file, python.text);
+
+  await helix.run([path.join(cache, 'helix/bin/hx'), file]);
+  await waitFor('caretd to be ready', () => recording.timesReady() > 0);
+  helix.type(`${python.line}ggA${python.typed}`);
+  await helix.waitForScreen(`return ${python.typed}`);
+  helix.press('C-x');
+  const character = lineOf(python).length + python.typed.length;
+  const [item] = await waitFor('an entry', () => {
+    const { id } = recording.of('textDocument/completion')
+      .findLast(({ params }) => params.position.character === character) ?? {};
+    const { message } = recording.entries()
+      .find(({ from, message: answer }) => from === 'server' && answer.id === id && answer.result) ?? {};
+    return id !== undefined && (message?.result.items ?? message?.result);
+  }, undefined, () => recording.entries().at(-1));
+  await helix.waitForScreen(item.label);
+  helix.press('C-n', 'Enter', 'Escape');
+  helix.command('write');
+  await waitFor('the entry in the file', () =>
+    /return json\.loads?\(.*\)/.test(fs.readFileSync(file, 'utf8').split('\n')[python.line - 1]),
+  undefined, () => [helix.screen(), item]);
+  assertQuiet(recording);
+});

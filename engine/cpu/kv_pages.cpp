@@ -26,7 +26,7 @@ Result<KvPages> KvPages::allocate(const ModelConfig& config, std::int64_t budget
   const std::size_t slack = kernels::cpu::kTile * sizeof(float);
   auto memory = MappedMemory::allocate(
       static_cast<std::size_t>(pages.count_) * static_cast<std::size_t>(pages.page_bytes()) + slack,
-      false);
+      true);
   if (!memory) return pass_on(std::move(memory));
   pages.memory_ = std::move(*memory);
   return pages;

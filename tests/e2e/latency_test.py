@@ -53,7 +53,8 @@ class Latency(unittest.TestCase):
             cached.append(milliseconds(lambda: self.client.complete(uri, line, 13)))
             why = self.client.request("caretd/why", {"textDocument": {"uri": uri}})
             self.assertGreater(why["usage"]["promptTokens"], 500)
-            self.assertGreater(why["usage"]["cachedTokens"], 500)
+            # How much of it depends on what the background has warmed by now.
+            self.assertGreater(2 * why["usage"]["cachedTokens"], why["usage"]["promptTokens"])
             self.client.notify("textDocument/didClose", {"textDocument": {"uri": uri}})
         print(f"\ninlineCompletion, 300 lines, budget 1,024 tokens: cold p50 "
               f"{statistics.median(cold):.0f} ms, cached p50 {statistics.median(cached):.0f} ms")

@@ -80,9 +80,16 @@ export class Recording {
   }
 }
 
-/** Whether an answer contains what an editor shows. */
-export function says(answer, shown) {
-  return answer.items.some(({ insertText }) => insertText.includes(shown));
+const says = (answer, shown) => answer.items.some(({ insertText }) => insertText.includes(shown));
+
+/**
+ * Whether what an editor shows comes from the last answer, or, a second after it, from one before:
+ * editors keep a suggestion that still agrees with what was typed.
+ */
+export function comesFrom(recording, answer) {
+  const begin = Date.now();
+  return (shown) => says(answer, shown) ||
+    (Date.now() - begin > 1000 && recording.suggestions().some((earlier) => says(earlier, shown)));
 }
 
 /** Nothing was shown to the user and no request failed. */

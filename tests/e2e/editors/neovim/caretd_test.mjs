@@ -4,7 +4,7 @@ import path from 'node:path';
 import { test } from 'node:test';
 
 import { assertBelow, cache, percentile, recordedCaretd, waitFor } from '../helpers.mjs';
-import { assertQuiet, Recording, says } from '../recording.mjs';
+import { assertQuiet, comesFrom, Recording } from '../recording.mjs';
 import { balanced, insideCall, lineOf, samples } from '../samples.mjs';
 import { Neovim } from './nvim.mjs';
 import { saveScreenshot } from './screenshot.mjs';
@@ -39,13 +39,14 @@ async function openReady(t, sample, options) {
 }
 
 /**
- * Waits for grey text that a programmer might write and that is the server's last answer, asked for
- * at a character of the line.
+ * Waits for grey text that a programmer might write and that the server suggested, once the last
+ * request, for a character of the line, is answered.
  */
 async function suggestion(nvim, plausible, character) {
   const answer = await nvim.recording.answer(character);
+  const suggested = comesFrom(nvim.recording, answer);
   const { lines } = await nvim.waitForGhost(({ column, lines: [first] }) =>
-    column === character && plausible.test(first) && says(answer, first));
+    column === character && plausible.test(first) && suggested(first));
   return lines.join('\n');
 }
 

@@ -4,7 +4,7 @@ import path from 'node:path';
 import { after, before, test } from 'node:test';
 
 import { assertBelow, extension, percentile, recordedCaretd, saveImage, waitFor } from '../helpers.mjs';
-import { assertQuiet, Recording, says } from '../recording.mjs';
+import { assertQuiet, comesFrom, Recording } from '../recording.mjs';
 import { balanced, insideCall, lineOf, samples } from '../samples.mjs';
 import { Code } from './code.mjs';
 import { readStopwatch, startStopwatch } from './stopwatch.mjs';
@@ -54,12 +54,13 @@ function saved(scenario, what, condition) {
 }
 
 /**
- * Waits for grey text that a programmer might write and that is the server's last answer, asked for
- * at a character of the line.
+ * Waits for grey text that a programmer might write and that the server suggested, once the last
+ * request, for a character of the line, is answered.
  */
 async function suggestion(plausible, character, { ofKind, on = window } = {}) {
   const answer = await recording.answer(character, ofKind);
-  const lines = await on.waitForGhost(([first]) => plausible.test(first) && says(answer, first));
+  const suggested = comesFrom(recording, answer);
+  const lines = await on.waitForGhost(([first]) => plausible.test(first) && suggested(first));
   return lines.join('\n');
 }
 

@@ -80,6 +80,9 @@ class Assistant : public std::enable_shared_from_this<Assistant> {
   /// Lets the model answer the action's message. `done` hears the whole reply.
   void run(const ActionPtr& action, std::stop_token cancelled, Outcome<GeneratedReply> done);
   void finish_edit(const ActionPtr& action, const GeneratedReply& reply, Outcome<Json> done);
+  /// The answer to an action whose reply could not be used: with what is known of the model.
+  [[nodiscard]] ResponseError unusable(const Error& error) const;
+  void ask_confirmation(Json& edit, const Action& action) const;
   [[nodiscard]] Json to_workspace_edit(const Action& action, const ReplyEdit& edit) const;
   /// Asks the editor to apply the edit; the reply says whether it did.
   void apply(const std::string& label, Json edit, const std::shared_ptr<Reply>& reply);

@@ -134,7 +134,7 @@ void Assistant::finish_edit(const ActionPtr& action, const GeneratedReply& reply
     strand->post([action, edit, done, weak] {
       const auto self = weak.lock();
       if (!self) return;
-      if (!edit) return done(tl::unexpected(to_response_error(edit.error())));
+      if (!edit) return done(tl::unexpected(self->unusable(edit.error())));
       const DocumentSnapshot now = self->services_.documents->find(action->data.uri);
       if (now != action->place.document) return done(tl::unexpected(document_changed()));
       done(self->to_workspace_edit(*action, *edit));
@@ -142,22 +142,43 @@ void Assistant::finish_edit(const ActionPtr& action, const GeneratedReply& reply
   });
 }
 
+ResponseError Assistant::unusable(const Error& error) const {
+  ResponseError response = to_response_error(error);
+  if (const std::string notice = model_->notice(); !notice.empty()) {
+    response.message += " " + notice;
+  }
+  return response;
+}
+
+/// The editor shows what would change and lets the user decide, where it can.
+void Assistant::ask_confirmation(Json& edit, const Action& action) const {
+  if (!client_.change_annotations) return;
+  constexpr const char* kAnnotation = "caretd";
+  Json annotation = {{"label", "caretd: " + action.title()}, {"needsConfirmation", true}};
+  if (std::string notice = model_->notice(); !notice.empty()) {
+    annotation["description"] = std::move(notice);
+  }
+  edit["changeAnnotations"] = {{kAnnotation, std::move(annotation)}};
+  for (Json& change : edit["documentChanges"]) {
+    if (change.contains("kind")) {
+      change["annotationId"] = kAnnotation;
+      continue;
+    }
+    for (Json& text_edit : change["edits"]) text_edit["annotationId"] = kAnnotation;
+  }
+}
+
 Json Assistant::to_workspace_edit(const Action& action, const ReplyEdit& edit) const {
   const Document& document = *action.place.document;
   const Range range{document.text.position_at(edit.begin, encoding_),
                     document.text.position_at(edit.end, encoding_)};
-  Json text_edit = {{"range", range}, {"newText", edit.text}};
-  if (!client_.document_changes) return {{"changes", {{document.uri, Json::array({text_edit})}}}};
-  Json result = Json::object();
-  if (client_.change_annotations) {
-    // The editor shows what would change and lets the user decide.
-    text_edit["annotationId"] = "caretd";
-    result["changeAnnotations"] = {
-        {"caretd", {{"label", "caretd: " + action.title()}, {"needsConfirmation", true}}}};
-  }
-  result["documentChanges"] =
-      Json::array({{{"textDocument", {{"uri", document.uri}, {"version", document.version}}},
-                    {"edits", Json::array({text_edit})}}});
+  const Json edits = Json::array({{{"range", range}, {"newText", edit.text}}});
+  if (!client_.document_changes) return {{"changes", {{document.uri, edits}}}};
+  Json result = {
+      {"documentChanges",
+       Json::array({{{"textDocument", {{"uri", document.uri}, {"version", document.version}}},
+                     {"edits", edits}}})}};
+  ask_confirmation(result, action);
   return result;
 }
 
@@ -174,14 +195,15 @@ void Assistant::write_tests(const ActionData& data, Reply reply) {
         const Document& document = *action->place.document;
         const Language& language = action->place.tree->language();
         const auto code = usable_code(written->text, language, is_complete(*written));
-        if (!code) return shared->error(to_response_error(code.error()));
+        if (!code) return shared->error(self->unusable(code.error()));
         const auto uri = test_file_uri(document.uri, language);
         if (!uri || !self->client_.create_files || !self->client_.apply_edit) {
           return shared->result(Json{{"applied", false}, {"content", written->text}});
         }
         const DocumentSnapshot open = self->services_.documents->find(*uri);
-        self->apply(action->title(), test_file_edit(*uri, open.get(), *code, self->encoding_),
-                    shared);
+        Json edit = test_file_edit(*uri, open.get(), *code, self->encoding_);
+        self->ask_confirmation(edit, *action);
+        self->apply(action->title(), std::move(edit), shared);
       });
 }
 

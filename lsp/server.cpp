@@ -101,6 +101,7 @@ void Server::stop() {
   if (completions_) completions_->stop();
   assistant_->stop();
   status_.reset();
+  chat_status_.reset();
 }
 
 }  // namespace caretd::lsp

@@ -120,6 +120,7 @@ StatusReport Server::status_report() const {
   StatusReport report;
   report.engine = engine_->status();
   report.model = engine_->model();
+  if (const auto model = chat_engine_->model(); model && model->chat) report.chat_model = model;
   report.enabled = switches_.enabled(settings_);
   report.in_comments = switches_.in_comments(settings_);
   report.disabled_languages = switches_.disabled_languages(settings_);
@@ -143,6 +144,7 @@ void Server::why(const DocumentParams& params, Reply reply) {
 void Server::execute(const ExecuteCommandParams& params, Reply reply) {
   if (params.command == "caretd.clearCache") {
     engine_->clear_cache();
+    if (chat_engine_ != engine_) chat_engine_->clear_cache();
     return reply.result(nullptr);
   }
   if (assistant_->execute(params, reply)) return;

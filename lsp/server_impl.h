@@ -49,6 +49,8 @@ class Server final : public MessageHandler, public std::enable_shared_from_this<
   void apply_settings();
   void apply_switches();
   void use_engine(std::shared_ptr<engine::Engine> engine);
+  void use_chat_engine(std::shared_ptr<engine::Engine> engine);
+  void tell_limits();
   void tell_problems(const std::vector<std::string>& problems);
   [[nodiscard]] Json capabilities() const;
 
@@ -79,6 +81,8 @@ class Server final : public MessageHandler, public std::enable_shared_from_this<
   std::shared_ptr<engine::Engine> engine_;
   std::shared_ptr<CompletionService> completions_;
   std::shared_ptr<StatusReporter> status_;
+  std::shared_ptr<engine::Engine> chat_engine_;  ///< often the same as engine_
+  std::shared_ptr<StatusReporter> chat_status_;  ///< null where it is
   Binder binder_;
 
   Lifecycle lifecycle_ = Lifecycle::created;

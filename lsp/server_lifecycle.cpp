@@ -98,6 +98,7 @@ void Server::initialized() {
   if (client_.configuration) pull_configuration();
   client_ready_ = true;
   status_->start(client_.work_done_progress);
+  if (chat_status_) chat_status_->start(client_.work_done_progress);
 }
 
 void Server::pull_configuration() {
@@ -118,9 +119,11 @@ void Server::settings_changed() {
 void Server::apply_settings() {
   ResolvedSettings resolved = services_.resolve_settings(client_settings_);
   settings_ = std::move(resolved.settings);
-  assistant_->use(resolved.chat_engine ? resolved.chat_engine : resolved.engine, resolved.chat,
-                  settings_);
+  std::shared_ptr<engine::Engine> chat =
+      resolved.chat_engine ? std::move(resolved.chat_engine) : resolved.engine;
+  assistant_->use(chat, resolved.chat, settings_);
   if (resolved.engine != engine_) use_engine(std::move(resolved.engine));
+  use_chat_engine(std::move(chat));
   apply_switches();
   tell_problems(resolved.problems);
 }
@@ -140,9 +143,35 @@ void Server::use_engine(std::shared_ptr<engine::Engine> engine) {
       CompletionDependencies{engine_, pipeline_, services_.statistics, documents_, strand_,
                              services_.workers, services_.clock, services_.log, number_});
   status_ = std::make_shared<StatusReporter>(
-      engine_, connection_, strand_, [this] { return Json(status_report()); },
-      [this] { completions_->engine_changed(); });
+      engine_, EngineRole{"caretd: loading the model", "caretd gives no completions"}, connection_,
+      strand_, [this] { return Json(status_report()); },
+      [this] {
+        completions_->engine_changed();
+        tell_limits();
+      });
   if (client_ready_) status_->start(client_.work_done_progress);
+}
+
+void Server::use_chat_engine(std::shared_ptr<engine::Engine> engine) {
+  const bool shared = engine == engine_;
+  if (engine == chat_engine_ && shared == !chat_status_) return;
+  chat_engine_ = std::move(engine);
+  chat_status_.reset();
+  if (shared) return;
+  chat_status_ = std::make_shared<StatusReporter>(
+      chat_engine_, EngineRole{"caretd: loading the chat model", "caretd cannot chat"}, connection_,
+      strand_, nullptr, [this] { status_->send_status(); });
+  if (client_ready_) chat_status_->start(client_.work_done_progress);
+}
+
+/// A model that completes less well than the user may expect is used, and named.
+void Server::tell_limits() {
+  const auto model = engine_->model();
+  if (!model || model->fill_in_the_middle) return;
+  tell_problems({"'" + model->name +
+                 "' was not taught to fill in the middle: completions see only what is in front of "
+                 "the cursor. Set model.path to the folder of a model that was, for example "
+                 "DeepSeek-Coder-V2-Lite-Base."});
 }
 
 void Server::tell_problems(const std::vector<std::string>& problems) {

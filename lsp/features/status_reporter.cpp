@@ -6,11 +6,12 @@
 
 namespace caretd::lsp {
 
-StatusReporter::StatusReporter(std::shared_ptr<engine::Engine> engine,
+StatusReporter::StatusReporter(std::shared_ptr<engine::Engine> engine, EngineRole role,
                                std::shared_ptr<Connection> connection,
                                std::shared_ptr<Executor> strand, std::function<Json()> report,
                                std::function<void()> engine_changed)
     : engine_(std::move(engine)),
+      role_(std::move(role)),
       connection_(std::move(connection)),
       strand_(std::move(strand)),
       report_(std::move(report)),
@@ -36,7 +37,7 @@ void StatusReporter::update(const engine::EngineStatus& status) {
 }
 
 void StatusReporter::send_status() {
-  if (!started_) return;
+  if (!started_ || !report_) return;
   Json report = report_();
   if (report == last_sent_) return;
   connection_->notify("caretd/status", report);
@@ -47,8 +48,8 @@ void StatusReporter::show_loading(const engine::EngineStatus& status) {
   if (!progress_) return;
   const bool starting = status.state == engine::EngineState::starting;
   if (starting && !loading_) {
-    const std::string token = "caretd/loading/" + std::to_string(++loads_);
-    loading_ = WorkDoneProgress::start(connection_, token, "caretd: loading the model");
+    const std::string token = role_.loading + "/" + std::to_string(++loads_);
+    loading_ = WorkDoneProgress::start(connection_, token, role_.loading);
   }
   if (!loading_) return;
   if (starting) {
@@ -65,9 +66,8 @@ void StatusReporter::show_failure(const engine::EngineStatus& status) {
     return;
   }
   if (std::exchange(failure_shown_, true)) return;
-  connection_->notify("window/showMessage",
-                      {{"type", static_cast<int>(MessageType::error)},
-                       {"message", "caretd gives no completions: " + status.reason}});
+  connection_->notify("window/showMessage", {{"type", static_cast<int>(MessageType::error)},
+                                             {"message", role_.failing + ": " + status.reason}});
 }
 
 }  // namespace caretd::lsp

@@ -101,6 +101,7 @@ void to_json(Json& json, const StatusReport& value) {
     json["local"] = value.model->local;
     json["contextTokens"] = value.model->context_tokens;
   }
+  if (value.chat_model) json["chatModel"] = value.chat_model->name;
 }
 
 bool read(const Json& json, SwitchScope& value, const JsonPath& path) {

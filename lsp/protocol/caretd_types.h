@@ -15,7 +15,8 @@ namespace caretd::lsp {
 /// caretd/status, as a request's result and as a notification.
 struct StatusReport {
   engine::EngineStatus engine;
-  std::shared_ptr<const engine::ModelInfo> model;  ///< null until ready
+  std::shared_ptr<const engine::ModelInfo> model;       ///< null until ready
+  std::shared_ptr<const engine::ModelInfo> chat_model;  ///< null until ready, or if none can chat
   bool enabled = true;
   bool in_comments = true;
   std::vector<std::string> disabled_languages;

@@ -37,6 +37,8 @@ std::string_view reason_name(engine::FinishReason reason) {
       return "maxTokens";
     case engine::FinishReason::context_full:
       return "contextFull";
+    case engine::FinishReason::cancelled:
+      return "cancelled";
     default:
       return "end";
   }

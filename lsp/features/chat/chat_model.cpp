@@ -119,9 +119,14 @@ GeneratedReply cancelled_reply() {
   return {.text = {}, .reason = engine::FinishReason::cancelled, .tokens = {}, .usage = {}};
 }
 
-std::string lower_case(std::string text) {
-  std::ranges::transform(text, text.begin(), [](unsigned char c) { return std::tolower(c); });
-  return text;
+/// "X-Instruct" for a model called "X-Base"; empty for others.
+std::string instruct_variant(const std::string& name) {
+  constexpr std::string_view kBase = "base";
+  const auto same = [](unsigned char a, unsigned char b) { return std::tolower(a) == b; };
+  const auto found = std::ranges::search(name, kBase, same);
+  if (found.empty()) return {};
+  return std::string(name.begin(), found.begin()) + "Instruct" +
+         std::string(found.end(), name.end());
 }
 
 }  // namespace
@@ -171,7 +176,7 @@ void ChatModel::launch(ReplyRequest request, std::stop_token cancelled, ReplyLis
   if (!form) {
     return listener.ended(
         fail(form.error().kind, "'" + model->name + "' cannot chat: " + form.error().message +
-                                    " (model.path names the folder of another, for example "
+                                    " (chat.model names the folder of one that can, for example "
                                     "DeepSeek-Coder-V2-Lite-Instruct)"));
   }
   Launch launch{engine_, std::move(tokenizer), *std::move(form), model->context_tokens, strand_};
@@ -217,20 +222,20 @@ bool ChatModel::may_chat() const {
   return !model || model->chat;
 }
 
-std::string ChatModel::notice(const ChatSettings& settings) const {
-  if (!settings.notice.empty()) return settings.notice;
+std::string ChatModel::notice() const {
   const auto model = engine_->model();
   if (!model) return {};
   if (model->local && model->weight_bytes > 0 && model->weight_bytes < kSmallModelBytes) {
     return "'" + model->name +
-           "' is a small model that has seen only a little chat; set model.path to the folder of "
-           "an "
-           "Instruct model for answers to rely on.";
+           "' is a tiny model that has seen only a little chat; set chat.model to the folder of an "
+           "Instruct model, for example DeepSeek-Coder-V2-Lite-Instruct, for answers to rely on.";
   }
-  if (lower_case(model->name).find("base") == std::string::npos) return {};
+  const std::string instruct = instruct_variant(model->name);
+  if (instruct.empty()) return {};
   return "'" + model->name +
-         "' looks like a base model, which completes and was not taught to chat; set model.path "
-         "to its Instruct variant.";
+         "' is a base model, which completes and was not taught to chat; set chat.model to the "
+         "folder of " +
+         instruct + ".";
 }
 
 }  // namespace caretd::lsp

@@ -11,7 +11,6 @@
 #include <vector>
 
 #include "engine/engine.h"
-#include "lsp/features/chat/chat_settings.h"
 #include "support/executor.h"
 #include "support/result.h"
 
@@ -72,7 +71,7 @@ class ChatModel : public std::enable_shared_from_this<ChatModel> {
   /// the model loads.
   [[nodiscard]] bool may_chat() const;
   /// Something the user should know about this model's answers; empty if there is nothing.
-  [[nodiscard]] std::string notice(const ChatSettings& settings) const;
+  [[nodiscard]] std::string notice() const;
 
   [[nodiscard]] engine::Engine& engine() const { return *engine_; }
 

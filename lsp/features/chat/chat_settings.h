@@ -1,15 +1,12 @@
 // What a session can be told about chat. The daemon fills it from its configuration.
 #pragma once
 
-#include <string>
-
 namespace caretd::lsp {
 
 struct ChatSettings {
   int max_tokens = 512;  ///< of a reply
   float temperature = 0.3F;
   float top_p = 0.95F;
-  std::string notice;  ///< what the user is told of the model's answers; may be empty
 };
 
 }  // namespace caretd::lsp

@@ -134,7 +134,7 @@ void Conversations::ask(ChatQuestion question, std::stop_token cancelled, ChatLi
     const auto self = weak.lock();
     if (!self) return;
     turn->opening.prompt = report;
-    turn->opening.notice = self->model_->notice(self->settings_);
+    turn->opening.notice = self->model_->notice();
     if (listener.begun) listener.begun(turn->opening);
   };
   hears.text = listener.text;

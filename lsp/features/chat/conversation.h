@@ -12,6 +12,7 @@
 
 #include "lsp/features/chat/chat_context.h"
 #include "lsp/features/chat/chat_model.h"
+#include "lsp/features/chat/chat_settings.h"
 
 namespace caretd::lsp {
 

@@ -252,12 +252,53 @@ TEST_CASE(
   CHECK(error_of(client, {{"message", "x"}}) == "The model folder is missing.");
 }
 
-TEST_CASE("what the settings say of the model is told with the reply") {
-  SessionClient client({.script = always(" x")});
-  client.set_chat({.notice = "It has seen only a little chat."});
-  client.start();
-  CHECK(client.request("caretd/chat", chat_params("?"))["result"]["notice"] ==
-        "It has seen only a little chat.");
+TEST_CASE("a model that chats badly is named with each reply, and the one to load instead") {
+  const auto notice_of = [](const engine::ModelInfo& model) {
+    SessionClient client({.script = always(" x"), .model = model});
+    client.start();
+    return client.request("caretd/chat", chat_params("?"))["result"].value("notice", "");
+  };
+  engine::ModelInfo model = FakeEngineOptions{}.model;
+  CHECK(notice_of(model).empty());
+  model.name = "DeepSeek-Coder-V2-Lite-Instruct";
+  CHECK(notice_of(model).empty());
+  model.name = "DeepSeek-Coder-V2-Lite-Base";
+  CHECK(notice_of(model) ==
+        "'DeepSeek-Coder-V2-Lite-Base' is a base model, which completes and was not taught to "
+        "chat; set chat.model to the folder of DeepSeek-Coder-V2-Lite-Instruct.");
+  model.name = "small";
+  model.weight_bytes = 30 << 20;
+  CHECK(notice_of(model).find("'small' is a tiny model") == 0);
+}
+
+TEST_CASE("one model completes and another chats, each told of by its name") {
+  FakeEngineOptions options;
+  options.tokenizer = tiny_tokenizer();
+  options.model.name = "talker";
+  options.state = EngineState::starting;
+  const auto talker = std::make_shared<FakeEngine>(always(" Hello"), options);
+  SessionClient client({.script = always("42"), .chat_engine = talker});
+  client.set_chat({.max_tokens = 77, .temperature = 0.5F});
+  client.start({{"window", {{"workDoneProgress", true}}}});
+  CHECK_FALSE(client.notification("caretd/status").contains("chatModel"));
+  client.serve("window/workDoneProgress/create", nullptr);
+  CHECK(next_value(client)["title"] == "caretd: loading the chat model");
+  const int id = client.send_request("caretd/chat", {{"message", "Hi"}});
+  client.open(kUri, "x = ");
+  CHECK(client.complete(kUri, 0, 4)[0]["insertText"] == "42");
+  talker->set_status({EngineState::ready, 100, false, ""});
+  CHECK(client.response(id)["result"]["content"] == "Hello");
+  CHECK(client.request("caretd/status", nullptr)["result"]["chatModel"] == "talker");
+  REQUIRE(talker->requests().size() == 1);
+  CHECK(talker->requests()[0].max_tokens == 77);
+  CHECK(talker->requests()[0].sampling.temperature == 0.5F);
+  CHECK(client.engine().requests().size() == 1);
+  client.request("workspace/executeCommand", {{"command", "caretd.clearCache"}});
+  CHECK(talker->cache_clears() == 1);
+  talker->set_status({EngineState::failed, 0, false, "The folder is missing."});
+  CHECK(client.notification("window/showMessage")["message"] ==
+        "caretd cannot chat: The folder is missing.");
+  CHECK(error_of(client, {{"message", "x"}}) == "The folder is missing.");
 }
 
 TEST_CASE("an endless reply ends at the limit and says so") {

@@ -351,6 +351,14 @@ TEST_CASE("editors that can ask get edits that ask") {
           .at("result")["edit"];
   CHECK(edit["changeAnnotations"]["caretd"]["needsConfirmation"] == true);
   CHECK(edit["documentChanges"][0]["edits"][0]["annotationId"] == "caretd");
+
+  const Json tests = find_action(actions_at(client, 5, 16), "Write tests")["command"];
+  const int id = client.send_request("workspace/executeCommand", tests);
+  const Json file = client.serve("workspace/applyEdit", {{"applied", true}})["edit"];
+  CHECK(file["changeAnnotations"]["caretd"]["needsConfirmation"] == true);
+  CHECK(file["documentChanges"][0]["annotationId"] == "caretd");
+  CHECK(file["documentChanges"][1]["edits"][0]["annotationId"] == "caretd");
+  CHECK(client.response(id)["result"]["applied"] == true);
 }
 
 TEST_CASE("arguments that make no sense are invalid params") {

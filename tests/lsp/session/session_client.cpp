@@ -74,6 +74,7 @@ SessionClient::SessionClient(SessionOptions options) : options_(std::move(option
   engine_options.tokenizer = tiny_tokenizer();
   engine_options.state = options_.state;
   engine_options.paused = options_.paused;
+  engine_options.model = options_.model;
   engine_ = std::make_shared<FakeEngine>(options_.script, engine_options);
   session_ = std::make_unique<lsp::Session>(services(), 1, transport_,
                                             [this](int code) { exit_code_ = code; });
@@ -83,6 +84,7 @@ SessionClient::~SessionClient() {
   session_.reset();
   // The sinks of requests that still run post to workers_, which ends before engine_ does.
   engine_->stop();
+  if (options_.chat_engine) options_.chat_engine->stop();
 }
 
 lsp::SessionServices SessionClient::services() {
@@ -97,9 +99,10 @@ lsp::SessionServices SessionClient::services() {
                                                        : std::nullopt;
                 });
           },
-          [resolved = resolved_, engine = engine_](const lsp::ClientSettings& client) {
+          [resolved = resolved_, engine = engine_,
+           chat = options_.chat_engine](const lsp::ClientSettings& client) {
             resolved->client = client;
-            return lsp::ResolvedSettings{resolved->settings, engine, resolved->problems, nullptr,
+            return lsp::ResolvedSettings{resolved->settings, engine, resolved->problems, chat,
                                          resolved->chat};
           },
           workers_,

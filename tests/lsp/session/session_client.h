@@ -54,6 +54,8 @@ struct SessionOptions {
   /// Nothing beyond what is asked for, so that a test can count requests.
   lsp::Settings settings{
       .gate = {.automatic = 0}, .think_ahead = false, .warm_opened = false, .alternatives = 0};
+  engine::ModelInfo model = FakeEngineOptions{}.model;
+  std::shared_ptr<FakeEngine> chat_engine = nullptr;  ///< null: the one that completes
 };
 
 /// One session over a fake engine.

@@ -50,6 +50,21 @@ TEST_CASE("a request that arrives while the model loads is answered when it is r
   CHECK(client.response(id)["result"]["items"][0]["insertText"] == "42");
 }
 
+TEST_CASE("a model that cannot fill in the middle is named once, and the kind that can") {
+  engine::ModelInfo model = FakeEngineOptions{}.model;
+  model.name = "left-to-right";
+  model.fill_in_the_middle = false;
+  SessionClient client({.script = always("x"), .model = model});
+  client.start();
+  const std::string message = client.notification("window/showMessage")["message"];
+  CHECK(message.find("'left-to-right' was not taught to fill in the middle") != std::string::npos);
+  CHECK(message.find("Set model.path") != std::string::npos);
+  client.engine().set_status({EngineState::ready, 100, true, ""});
+  client.sync();
+  CHECK_FALSE(client.transport().find(
+      [](const Json& candidate) { return candidate.value("method", "") == "window/showMessage"; }));
+}
+
 TEST_CASE("a broken model is told once and completions are empty") {
   SessionClient client({.script = always("x"), .state = EngineState::starting});
   client.start();

@@ -10,7 +10,7 @@ namespace {
 
 // Fetching and converting a weight takes about as long as this many multiplications with it.
 constexpr double kWorkPerWeight = 6;
-constexpr std::size_t kFewestTokens = 8;    // smaller steps do not touch all weights
+constexpr double kFewestTokens = 8;         // smaller steps do not touch all weights
 constexpr double kNewestShare = 0.3;        // of the moving average
 constexpr double kFirstGuess = 1.0 / 50e9;  // seconds for one multiplication
 
@@ -34,7 +34,7 @@ void StepTiming::record(std::span<const TokenRun> batch, Duration took) {
     tokens += run.tokens.size();
     total += work(static_cast<double>(run.tokens.size()), run.position);
   }
-  if (tokens < kFewestTokens) return;
+  if (static_cast<double>(tokens) < kFewestTokens) return;
   const double measured = std::chrono::duration<double>(took).count() / total;
   seconds_per_work_ += kNewestShare * (measured - seconds_per_work_);
 }
@@ -46,7 +46,11 @@ int StepTiming::tokens_within(Duration duration, int position) const {
   const double a = work_per_token_and_key_;
   const double b = work_per_token_ + position * a;
   const double tokens = (std::sqrt(b * b + 2 * a * std::max(budget, 0.0)) - b) / a;
-  return std::max(1, static_cast<int>(std::min(tokens, 1e9)));
+  // Where not even the weights can be passed over in time, a chunk that costs as much as they do
+  // makes the step twice as long and the prompt many times as fast. It also is a step to learn
+  // from: a machine that was busy for a while would be taken for slow for ever.
+  const double fewest = std::max(kFewestTokens, work_per_step_ / work_per_token_);
+  return static_cast<int>(std::clamp(tokens, fewest, 1e9));
 }
 
 }  // namespace caretd::engine

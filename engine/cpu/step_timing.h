@@ -17,7 +17,8 @@ class StepTiming {
   explicit StepTiming(const ModelConfig& config);
 
   void record(std::span<const TokenRun> batch, Duration took);
-  /// Tokens of one run at `position` that fit into `duration`; at least 1.
+  /// Tokens of one run at `position` that fit into `duration`; never so few that the pass over the
+  /// weights is most of the step.
   [[nodiscard]] int tokens_within(Duration duration, int position) const;
 
  private:

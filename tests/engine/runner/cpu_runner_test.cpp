@@ -269,7 +269,6 @@ TEST_CASE("tokens within a duration follow the measured speed") {
   const auto start = std::chrono::steady_clock::now();
   for (int i = 0; i < kSteps; ++i) last_logits(*runner, ids, 0, kPages);
   const auto step = (std::chrono::steady_clock::now() - start) / kSteps;
-  CHECK(runner->tokens_within({}, 0) == 1);
   const int few = runner->tokens_within(step / 2, 0);
   const int more = runner->tokens_within(step * 2, 0);
   CHECK(few < more);

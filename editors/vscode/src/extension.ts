@@ -51,6 +51,7 @@ export function activate(context: vscode.ExtensionContext): void {
       running.opened(document);
     }),
     vscode.window.onDidChangeActiveTextEditor((editor) => {
+      statusBar.refresh();
       running.focus(editor);
     }),
   );

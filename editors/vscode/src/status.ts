@@ -3,8 +3,27 @@ import * as vscode from 'vscode';
 
 import type { Status } from './protocol';
 
-/** Text, icon and tooltip of a status; pure. */
-export function describe(status: Status): { text: string; tooltip: string; warning: boolean } {
+interface Description {
+  text: string;
+  tooltip: string;
+  warning: boolean;
+}
+
+/** What of the switches and settings keeps completions from a document; undefined if nothing does. */
+export function whatIsOff(
+  { completions }: Status,
+  document: { languageId: string; uri: string } | undefined,
+): string | undefined {
+  if (completions === undefined) return undefined;
+  if (!completions.enabled) return 'Completions are off.';
+  if (document === undefined) return undefined;
+  const { languageId, uri } = document;
+  if (completions.disabledLanguages.includes(languageId)) return `Completions are off in ${languageId} files.`;
+  return completions.disabledDocuments.includes(uri) ? 'Completions are off in this file.' : undefined;
+}
+
+/** Text, icon and tooltip of a state. */
+export function describe(status: Status): Description {
   const model = [status.model, status.device].filter((part) => part).join(' on ');
   switch (status.state) {
     case 'starting':
@@ -53,8 +72,20 @@ export class StatusBar implements vscode.Disposable {
 
   show(status: Status): void {
     this.current = status;
-    const { text, tooltip, warning } = describe(status);
-    this.item.text = text;
+    this.refresh();
+  }
+
+  /** Draws the item again: what is off depends on the document in front. */
+  refresh(): void {
+    const { text, tooltip: state, warning } = describe(this.current);
+    const document = vscode.window.activeTextEditor?.document;
+    const off = whatIsOff(this.current, document && {
+      languageId: document.languageId,
+      uri: document.uri.toString(),
+    });
+    const working = this.current.state === 'ready' || this.current.state === 'busy';
+    const tooltip = off === undefined ? state : `${state}. ${off}`;
+    this.item.text = working && off !== undefined ? '$(circle-slash) caretd' : text;
     this.item.tooltip = tooltip;
     this.item.accessibilityInformation = { label: `caretd: ${tooltip}` };
     this.item.backgroundColor = warning

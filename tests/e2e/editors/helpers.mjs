@@ -86,7 +86,7 @@ export async function startTwice(what, start) {
   try {
     return await start();
   } catch (error) {
-    console.error(`${what} did not start, starting it once more: ${error.message}`);
+    console.error(`${what} did not start, starting it once more: ${error.message.split('\n')[0]}`);
     return start();
   }
 }

@@ -142,6 +142,7 @@ test('switched off for the language and on again', async (t) => {
   nvim.command('Caretd toggle language');
   await waitFor('the switch', () =>
     nvim.lua("require('caretd.client').status.completions.disabledLanguages[1]") === 'python');
+  assert.equal(nvim.lua("require('caretd').statusline()"), '○ caretd');
   nvim.type(`${python.line}GAjson`);
   const { items } = await nvim.recording.answer(lineOf(python).length + 'json'.length);
   assert.deepEqual(items, []);

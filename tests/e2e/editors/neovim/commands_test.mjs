@@ -38,7 +38,10 @@ const waitForLines = (nvim, pattern) => waitFor(`lines like ${pattern}`, () =>
 
 test(':Caretd status, stats, why and log say what they should', async (t) => {
   const nvim = await open(t);
-  assert.equal(nvim.lua("require('caretd').statusline()"), '● caretd');
+  assert.equal(nvim.lua("require('caretd').statusline()"), '○ caretd', 'python is switched off');
+  nvim.command('new');
+  await waitFor('another buffer', () => nvim.lua("require('caretd').statusline()") === '● caretd');
+  nvim.command('quit');
   nvim.command('Caretd status');
   await waitFor('the state', () =>
     /caretd is ready \(scripted on none\)/.test(nvim.lua("vim.fn.execute('messages')") ?? ''));

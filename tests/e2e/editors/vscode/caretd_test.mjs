@@ -152,6 +152,7 @@ test('two windows at once: one is switched off for a language, the other goes on
   await window.openFile(nameOf('toggle'));
   await window.command('caretd: Toggle Completions for This Language');
   await waitFor('the switch', () => recording.of('caretd/setEnabled').at(-1)?.params.enabled === false);
+  await window.waitForStatus(/off in python files/);
   const asked = recording.requests().length;
   await type(python.line, 200, python.typed);
   await recording.answer(endOf(python));

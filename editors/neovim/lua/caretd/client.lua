@@ -47,6 +47,10 @@ function M.request(method, params, handler, buffer)
   end
   if not sent then return nil end
   return function()
+    -- An answer that waits to be handled has ended the request; to cancel it then is an error in
+    -- Neovim's log.
+    local request = client.requests[id]
+    if not request or request.type ~= 'pending' then return end
     if is_011 then
       client:cancel_request(id)
     else

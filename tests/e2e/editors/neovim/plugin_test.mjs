@@ -1,5 +1,6 @@
 // The plugin against scripted answers: what is drawn, kept, accepted and undone.
 import assert from 'node:assert/strict';
+import fs from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
 
@@ -129,6 +130,21 @@ test('Tab means Tab when nothing is suggested', async (t) => {
   nvim.press('Tab');
   nvim.type('x');
   await waitFor('a tab', () => /^\s+x$/.test(nvim.lines()?.[1] ?? ''));
+});
+
+test('withdrawing what is answered already leaves no trace', async (t) => {
+  const nvim = await open(t, []);
+  nvim.lua(`(function()
+    local function answered() vim.g.answered = true end
+    withdraw = require('caretd.client').request('caretd/stats', vim.empty_dict(), answered, 0)
+  end)()`);
+  await waitFor('the answer', () => nvim.lua('vim.g.answered') === true);
+  nvim.lua('withdraw()');
+  const log = nvim.lua('vim.lsp.get_log_path()');
+  assert.doesNotMatch(fs.existsSync(log) ? fs.readFileSync(log, 'utf8') : '', /\[ERROR\]/);
+  nvim.lua("require('caretd.client').notify('caretd/last', vim.empty_dict())");
+  await waitFor('what was sent after it', () => messages(nvim.log).some((m) => m.method === 'caretd/last'));
+  assert.ok(!messages(nvim.log).some((m) => m.method === '$/cancelRequest'));
 });
 
 test('a server that is killed comes back and is told the text', async (t) => {

@@ -140,7 +140,7 @@ test('withdrawing what is answered already leaves no trace', async (t) => {
   end)()`);
   await waitFor('the answer', () => nvim.lua('vim.g.answered') === true);
   nvim.lua('withdraw()');
-  const log = nvim.lua('vim.lsp.get_log_path()');
+  const log = nvim.lua("require('vim.lsp.log').get_filename()");
   assert.doesNotMatch(fs.existsSync(log) ? fs.readFileSync(log, 'utf8') : '', /\[ERROR\]/);
   nvim.lua("require('caretd.client').notify('caretd/last', vim.empty_dict())");
   await waitFor('what was sent after it', () => messages(nvim.log).some((m) => m.method === 'caretd/last'));

@@ -79,7 +79,9 @@ end
 
 function verbs.stats() report('caretd://stats', 'caretd/stats', vim.empty_dict()) end
 
-function verbs.log() vim.cmd('tabedit ' .. vim.fn.fnameescape(require('vim.lsp.log').get_filename())) end
+function verbs.log()
+  vim.cmd('tabedit ' .. vim.fn.fnameescape(require('vim.lsp.log').get_filename()))
+end
 
 --- :[range]Caretd chat [question]
 function verbs.chat(_, args)

@@ -255,6 +255,7 @@ void ApiService::plan_choices(Planned& planned, const Request& request, const Co
       choice.request.sampling.seed = seed(fields.seed, i);
       choice.request.max_tokens = fields.max_tokens.value_or(planned.ready.model->context_tokens);
       choice.request.stop = fields.stop;
+      choice.request.stop_at_end_of_sentence = !fields.ignore_eos;
       choice.truncated = prompt.truncated;
       planned.choices.push_back(std::move(choice));
     }

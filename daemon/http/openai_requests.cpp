@@ -146,7 +146,8 @@ class CommonReader {
         .optional("stop", stop_)
         .optional("n", fields_.n)
         .optional("stream", fields_.stream)
-        .optional("stream_options", options_);
+        .optional("stream_options", options_)
+        .optional("ignore_eos", fields_.ignore_eos);
   }
 
   [[nodiscard]] RangeCheck& check() { return check_; }

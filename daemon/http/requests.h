@@ -24,6 +24,7 @@ struct CommonFields {
   int n = 1;  ///< choices for each prompt
   bool stream = false;
   bool include_usage = false;  ///< a last event with the usage (stream_options)
+  bool ignore_eos = false;     ///< goes on behind the end of the sentence
 };
 
 /// Text, in which control tokens are written out, or token ids.

@@ -116,6 +116,7 @@ TEST_CASE("An infill request as llama.vim sends it", "[api]") {
 
 TEST_CASE("What llama.cpp's clients say in their own way", "[api]") {
   const std::string chat = R"({"messages": [{"role": "user", "content": "x"}])";
+  CHECK(parse_chat(chat + R"(, "ignore_eos": true})")->common.ignore_eos);
   CHECK_FALSE(parse_chat(chat + R"(, "max_tokens": -1})")->common.max_tokens);
   CHECK_FALSE(parse_chat(chat + R"(, "n_predict": -1})")->common.max_tokens);
   CHECK(parse_chat(chat + R"(, "n_predict": 0})")->common.max_tokens == 0);

@@ -48,7 +48,12 @@ class OpenAiFormat : public ReplyFormat {
         n_(fields.n),
         include_usage_(fields.include_usage),
         object_(std::move(object)),
-        chunk_object_(std::move(chunk_object)) {}
+        chunk_object_(std::move(chunk_object)),
+        event_begin_(lsp::to_string(frame(chunk_object_))),
+        event_end_(include_usage_ ? R"(],"usage":null})" : "]}") {
+    event_begin_.back() = ',';  // instead of the closing brace
+    event_begin_ += R"("choices":[)";
+  }
 
   [[nodiscard]] std::optional<std::string> usage(std::span<const Choice> choices) const override {
     if (!include_usage_) return std::nullopt;
@@ -69,11 +74,9 @@ class OpenAiFormat : public ReplyFormat {
  protected:
   [[nodiscard]] virtual Json whole_choice(const Choice& choice) const = 0;
 
-  [[nodiscard]] std::string event(Json choice) const {
-    Json event = frame(chunk_object_);
-    event["choices"] = Json::array({std::move(choice)});
-    if (include_usage_) event["usage"] = nullptr;
-    return lsp::to_string(event);
+  /// On the engine's thread, for every token: what events have in common is rendered once.
+  [[nodiscard]] std::string event(const Json& choice) const {
+    return event_begin_ + lsp::to_string(choice) + event_end_;
   }
 
  private:
@@ -90,6 +93,8 @@ class OpenAiFormat : public ReplyFormat {
   const bool include_usage_;
   const std::string object_;
   const std::string chunk_object_;
+  std::string event_begin_;
+  const std::string event_end_;
 };
 
 // ---- completions ------------------------------------------------------------------------------

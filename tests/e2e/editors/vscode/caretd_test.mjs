@@ -204,6 +204,15 @@ test('key press to grey text: the editor’s own share, and activation', async (
   assertBelow(t, 'activation', await window.activationTime('caretd'), 50);
 });
 
+test('a setting takes effect in the running server', async () => {
+  const started = recording.of('initialize').length;
+  code.applySettings({ ...settings, 'caretd.completion.enabled': false });
+  await window.waitForStatus(/ready: tiny on .*Completions are off\./);
+  code.applySettings(settings);
+  await window.waitForStatus(/ready: tiny on [^.]*$/);
+  assert.equal(recording.of('initialize').length, started);
+});
+
 test('a broken model path: a failed state with the reason, and back', async () => {
   await window.openFile(nameOf('broken'));
   assertQuiet(recording);

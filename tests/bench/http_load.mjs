@@ -105,13 +105,13 @@ async function churn(server, requests, connections) {
 }
 
 /**
- * A chat of about 256 tokens of context that goes on to `tokens` whatever the model says. Resolves
- * with when how many events came, once the connection is closed. A bare socket, because a client that
- * computes much takes the cores that generate.
+ * A chat that goes on to `tokens` whatever the model says, its likeliest ones. Resolves with when how
+ * many events came, once the connection is closed. A bare socket, because a client that computes much
+ * takes the cores that generate.
  */
-function streamChat(server, index, tokens) {
-  const body = JSON.stringify({ messages: [{ role: 'user', content: `${index} `.repeat(120) }],
-    max_tokens: tokens, stream: true, temperature: 1, seed: index, ignore_eos: true });
+function streamChat(server, index, tokens, words = 120) {
+  const body = JSON.stringify({ messages: [{ role: 'user', content: `${index} `.repeat(words) }],
+    max_tokens: tokens, stream: true, temperature: 0, ignore_eos: true });
   return new Promise((resolve, reject) => {
     const arrivals = [];
     const socket = net.connect(server.port, '127.0.0.1', () => socket.write('POST /v1/chat/completions HTTP/1.1\r\n' +
@@ -127,17 +127,22 @@ function streamChat(server, index, tokens) {
 }
 
 async function streams(server, count) {
-  const tokens = 400;
-  await Promise.all(Array.from({ length: count }, (_, i) => streamChat(server, i, 8)));
+  // From 192 tokens of context to 320.
+  const tokens = 128;
+  const words = 89;
+  const all = (limit) => Promise.all(Array.from({ length: count }, (_, i) => streamChat(server, i, limit, words)));
+  await all(8);
   const before = await server.metric('caretd_engine_generated_tokens_total');
-  const chats = await Promise.all(Array.from({ length: count }, (_, i) => streamChat(server, i, tokens)));
+  const prompts = await server.metric('caretd_engine_prompt_tokens_total');
+  const chats = await all(tokens);
   await server.metricReaches('caretd_engine_running', 0);
   const generated = (await server.metric('caretd_engine_generated_tokens_total')) - before;
+  const context = ((await server.metric('caretd_engine_prompt_tokens_total')) - prompts) / count + tokens / 2;
   // While all of them generate: from the last one's first event to the first one's last.
   const begin = Math.max(...chats.map((arrivals) => arrivals[1].at));
   const end = Math.min(...chats.map((arrivals) => arrivals.at(-1).at));
   const events = chats.flat().filter(({ at }) => at > begin && at <= end).reduce((sum, a) => sum + a.events, 0);
-  console.log(`${count} streams: ${generated} tokens, ${(1000 * events / (end - begin)).toFixed(0)} tok/s together`);
+  console.log(`${count} streams: ${generated} tokens at a mean context of ${context.toFixed(0)}, ${(1000 * events / (end - begin)).toFixed(0)} tok/s together`);
   return generated === count * tokens;
 }
 

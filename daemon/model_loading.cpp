@@ -128,6 +128,7 @@ Result<engine::LoadedModel> load_model(const ModelSettings& settings, const Inst
   }
   auto runner = make_runner(settings, install, log, *checkpoint, options, progress, stop);
   if (!runner) return pass_on(std::move(runner));
+  if (auto intact = (*checkpoint)->check_intact(); !intact) return pass_on(std::move(intact));
   engine::LoadedModel model;
   model.runner = *std::move(runner);
   model.tokenizer = *std::move(tokenizer);

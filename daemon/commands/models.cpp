@@ -159,8 +159,8 @@ int check(const CommandContext& context, const ModelOptions& options) {
   }();
   if (!report) return report_error(report.error());
   for (const auto& finding : report->findings) {
-    std::cout << fmt::format("{}{}{}: {}\n", finding.file, finding.tensor.empty() ? "" : ", ",
-                             finding.tensor, finding.problem);
+    std::cout << fmt::format("{}{}{}{}{}\n", finding.file, finding.tensor.empty() ? "" : ", ",
+                             finding.tensor, finding.file.empty() ? "" : ": ", finding.problem);
   }
   std::cout << fmt::format(
       "{} tensors, {} values, {} sums compared: {}\n", report->tensors,

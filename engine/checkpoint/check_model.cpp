@@ -91,6 +91,7 @@ class Check {
     }
     if (auto done = check_values(); !done) return pass_on(std::move(done));
     if (auto done = compare_sums(); !done) return pass_on(std::move(done));
+    if (auto intact = table_.check_intact(); !intact) return pass_on(std::move(intact));
     return std::move(report_);
   }
 

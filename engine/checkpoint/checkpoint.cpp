@@ -41,6 +41,12 @@ std::int64_t Checkpoint::bytes() const {
   return impl_->table.bytes();
 }
 
+Result<void> Checkpoint::check_intact() const {
+  auto intact = impl_->table.check_intact();
+  if (!intact) return pass_on(std::move(intact), impl_->folder.string());
+  return intact;
+}
+
 void Checkpoint::release(std::span<const std::byte> bytes) const {
   impl_->table.release(bytes);
 }

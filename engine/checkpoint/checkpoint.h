@@ -12,8 +12,8 @@
 namespace caretd::engine {
 
 /// An opened model folder. Owns the file mappings that every view in weights() points into.
-/// Immutable and thread-safe after open(). The files must keep their size while they are mapped:
-/// touching bytes that somebody cut off raises SIGBUS, which no check at open() can prevent.
+/// Immutable and thread-safe after open(). Bytes of a file that somebody cuts off while it is
+/// mapped read as zeros; check_intact() tells.
 class Checkpoint {
  public:
   /// Maps the files and validates every header, offset, shape and dtype against config.json.
@@ -30,6 +30,9 @@ class Checkpoint {
   [[nodiscard]] const ModelWeights& weights() const;
   /// Bytes of all tensors.
   [[nodiscard]] std::int64_t bytes() const;
+  /// For whoever has read weights, before they are used: an Error if a file was shortened
+  /// meanwhile.
+  [[nodiscard]] Result<void> check_intact() const;
   /// Gives the memory of a view's bytes back to the system, for loaders that have copied them; they
   /// are read from the file again when touched. Thread-safe.
   void release(std::span<const std::byte> bytes) const;

@@ -5,13 +5,14 @@
 #include <filesystem>
 #include <span>
 
+#include "engine/checkpoint/mapping_guard.h"
 #include "support/result.h"
 
 namespace caretd::engine {
 
 /// Owns one read-only mapping; movable. The pages are read when they are touched.
-/// A file that is shortened by somebody else while it is mapped is outside of what a reader can
-/// guard against: touching the lost pages raises SIGBUS. Replace model files by renaming.
+/// Bytes of a file that is shortened while it is mapped read as zeros; whoever has read them asks
+/// intact() before using them.
 class MappedFile {
  public:
   [[nodiscard]] static Result<MappedFile> open(const std::filesystem::path& file);
@@ -21,10 +22,13 @@ class MappedFile {
   ~MappedFile();
 
   [[nodiscard]] std::span<const std::byte> bytes() const { return bytes_; }
+  /// Whether everything that was read so far came from the file. Any thread.
+  [[nodiscard]] bool intact() const { return guard_.intact(); }
 
  private:
-  explicit MappedFile(std::span<const std::byte> bytes) : bytes_(bytes) {}
+  explicit MappedFile(std::span<const std::byte> bytes) : bytes_(bytes), guard_(bytes) {}
   std::span<const std::byte> bytes_;
+  MappingGuard guard_;
 };
 
 /// Takes the whole pages inside `mapped`, which must lie in a MappedFile, out of the process's

@@ -302,6 +302,7 @@ Result<QuantizeReport> quantize_model(const std::filesystem::path& source,
   if (!output) return pass_on(std::move(output));
   Quantizer quantizer(**checkpoint, plan, *output, options);
   if (auto done = quantizer.run(); !done) return pass_on(std::move(done));
+  if (auto intact = (*checkpoint)->check_intact(); !intact) return pass_on(std::move(intact));
   auto copied = copy_companions(source, *output);
   if (!copied) return pass_on(std::move(copied));
   if (auto done = output->finish(*config); !done) return pass_on(std::move(done));

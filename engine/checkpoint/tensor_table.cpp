@@ -167,6 +167,15 @@ std::int64_t TensorTable::bytes() const {
   return total;
 }
 
+Result<void> TensorTable::check_intact() const {
+  for (size_t i = 0; i < mappings_.size(); ++i) {
+    if (mappings_[i].intact()) continue;
+    return fail(ErrorKind::io,
+                files_[i] + " was shortened while it was read; replace model files by renaming.");
+  }
+  return {};
+}
+
 void TensorTable::release(std::span<const std::byte> bytes) const {
   const std::less_equal<const std::byte*> not_after;
   for (const MappedFile& mapping : mappings_) {

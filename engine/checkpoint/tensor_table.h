@@ -47,6 +47,8 @@ class TensorTable {
   [[nodiscard]] const std::vector<std::string>& files() const { return files_; }
   /// Bytes of all tensors.
   [[nodiscard]] std::int64_t bytes() const;
+  /// An Error that names the file if one was shortened under what was read from it so far.
+  [[nodiscard]] Result<void> check_intact() const;
   /// Gives the memory of mapped bytes back to the system; they are read from the file again when
   /// touched. No effect on bytes that do not lie in one of the files. Thread-safe.
   void release(std::span<const std::byte> bytes) const;

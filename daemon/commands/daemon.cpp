@@ -6,7 +6,6 @@
 #include <fstream>
 #include <iostream>
 #include <memory>
-#include <thread>
 
 #include <poll.h>
 #include <spdlog/fmt/fmt.h>
@@ -22,7 +21,6 @@ namespace caretd::daemon {
 namespace {
 
 constexpr auto kStopTime = std::chrono::seconds(5);
-constexpr auto kStopPoll = std::chrono::milliseconds(20);
 constexpr int kAnswerTimeMs = 5000;
 
 Hello hello_for(Purpose purpose) {
@@ -61,12 +59,7 @@ int start(const CommandContext& context) {
 
 /// Waits for the lock that a daemon holds for as long as it lives.
 bool wait_until_gone(const RuntimeFolder& folder) {
-  const auto deadline = std::chrono::steady_clock::now() + kStopTime;
-  while (std::chrono::steady_clock::now() < deadline) {
-    if (lock_file(folder.daemon_lock(), false)) return true;
-    std::this_thread::sleep_for(kStopPoll);
-  }
-  return false;
+  return lock_file_within(folder.daemon_lock(), kStopTime).has_value();
 }
 
 /// For a daemon that does not talk to this version, or to nobody any more: the lock file names its

@@ -15,6 +15,7 @@
 
 #include "daemon/build_info.h"
 #include "daemon/commands/commands.h"
+#include "daemon/process/startup_pages.h"
 #include "daemon/relay/relay.h"
 #include "daemon/session_services.h"
 #include "daemon/transport/stdio.h"
@@ -106,6 +107,7 @@ int relay(const CommandContext& context,
   options.output = STDOUT_FILENO;
   options.connect = connect;
   options.log = context.log;
+  release_startup_pages();
   return run_relay(std::move(stream), options);
 }
 

@@ -2,6 +2,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <thread>
 
 #include <fcntl.h>
 #include <sys/file.h>
@@ -10,6 +11,8 @@
 namespace caretd::daemon {
 
 namespace {
+
+constexpr auto kLockPoll = std::chrono::milliseconds(10);
 
 Result<void> require_private(const std::filesystem::path& path) {
   struct stat status {};
@@ -51,6 +54,17 @@ Result<UniqueFd> lock_file(const std::filesystem::path& file, bool wait) {
                 file.string() + ": " + std::strerror(errno));
   }
   return fd;
+}
+
+Result<UniqueFd> lock_file_within(const std::filesystem::path& file,
+                                  std::chrono::milliseconds patience) {
+  const auto deadline = std::chrono::steady_clock::now() + patience;
+  for (;;) {
+    auto lock = lock_file(file, false);
+    const bool held = !lock && lock.error().kind == ErrorKind::unavailable;
+    if (!held || std::chrono::steady_clock::now() >= deadline) return lock;
+    std::this_thread::sleep_for(kLockPoll);
+  }
 }
 
 }  // namespace caretd::daemon

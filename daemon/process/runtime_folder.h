@@ -2,6 +2,7 @@
 // into it.
 #pragma once
 
+#include <chrono>
 #include <filesystem>
 
 #include "daemon/process/unique_fd.h"
@@ -26,5 +27,9 @@ struct RuntimeFolder {
 /// Takes an exclusive lock on a file, which is created with mode 0600. With `wait` it blocks,
 /// else ErrorKind::unavailable says that somebody holds it.
 [[nodiscard]] Result<UniqueFd> lock_file(const std::filesystem::path& file, bool wait);
+
+/// The same with an end to the waiting: for a lock whose holder is on its way out.
+[[nodiscard]] Result<UniqueFd> lock_file_within(const std::filesystem::path& file,
+                                                std::chrono::milliseconds patience);
 
 }  // namespace caretd::daemon

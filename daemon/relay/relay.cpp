@@ -1,5 +1,6 @@
 #include "daemon/relay/relay.h"
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <optional>
@@ -21,13 +22,16 @@ namespace caretd::daemon {
 namespace {
 
 constexpr std::size_t kChunkBytes = 64 << 10;
+constexpr std::size_t kKeptBytes = 1 << 20;
 /// Unsent bytes above which the other side is not read any more.
 constexpr std::size_t kMostUnsent = 8 << 20;
 /// Messages of the daemon may be larger than an editor's (a chat's whole history, a file).
 constexpr lsp::FrameLimits kDaemonFrames{.header_bytes = 4096,
                                          .body_bytes = std::size_t{256} << 20};
-constexpr int kMostAttempts = 5;
-constexpr auto kRetryDelay = std::chrono::milliseconds(200);
+/// Until when a lost daemon must be replaced, and the pauses between attempts, each twice as long.
+constexpr auto kReplaceTime = std::chrono::seconds(10);
+constexpr auto kFirstPause = std::chrono::milliseconds(10);
+constexpr auto kLongestPause = std::chrono::milliseconds(1000);
 /// How long a daemon may take to answer what came before the end of the input.
 constexpr auto kDrainTime = std::chrono::milliseconds(3000);
 
@@ -41,6 +45,8 @@ class OutputBuffer {
   void consume(std::size_t count) {
     sent_ += count;
     if (sent_ < bytes_.size()) return;
+    // One large message leaves no large buffer behind.
+    if (bytes_.capacity() > kKeptBytes) std::string().swap(bytes_);
     bytes_.clear();
     sent_ = 0;
   }
@@ -212,7 +218,8 @@ bool Relay::revive(const Result<lsp::Json>& message) {
 
 void Relay::replace_daemon() {
   options_.log->warn("the daemon is gone; connecting again");
-  for (int attempt = 1; attempt <= kMostAttempts; ++attempt) {
+  const auto deadline = std::chrono::steady_clock::now() + kReplaceTime;
+  for (auto pause = kFirstPause;; pause = std::min(2 * pause, kLongestPause)) {
     auto stream = options_.connect();
     if (stream) {
       stream_ = *std::move(stream);
@@ -222,10 +229,9 @@ void Relay::replace_daemon() {
     const Error& error = stream.error();
     options_.log->warn("no daemon: {}", error.message);
     // Another version stays another version.
-    if (error.kind == ErrorKind::unsupported || attempt == kMostAttempts) {
-      return give_up(error.message);
-    }
-    std::this_thread::sleep_for(kRetryDelay * attempt);
+    const bool late = std::chrono::steady_clock::now() + pause > deadline;
+    if (error.kind == ErrorKind::unsupported || late) return give_up(error.message);
+    std::this_thread::sleep_for(pause);
   }
 }
 

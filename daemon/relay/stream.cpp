@@ -58,12 +58,15 @@ using Deadline = std::chrono::steady_clock::time_point;
 Result<void> write_line(Stream& stream, std::string_view rest, Deadline deadline) {
   while (!rest.empty()) {
     const auto sent = stream.write(rest);
-    if (sent.outcome == Stream::Outcome::closed) break;
+    if (sent.outcome == Stream::Outcome::closed) {
+      return fail(ErrorKind::not_found, "the daemon closed the connection");
+    }
     rest.remove_prefix(sent.bytes);
-    if (sent.outcome == Stream::Outcome::would_block && !wait_for(stream, POLLOUT, deadline)) break;
+    if (sent.outcome == Stream::Outcome::would_block && !wait_for(stream, POLLOUT, deadline)) {
+      return fail(ErrorKind::io, "the daemon does not read");
+    }
   }
-  if (rest.empty()) return {};
-  return fail(ErrorKind::io, "the daemon closed the connection or does not read");
+  return {};
 }
 
 Result<std::string> read_line(Stream& stream, Deadline deadline) {
@@ -72,7 +75,10 @@ Result<std::string> read_line(Stream& stream, Deadline deadline) {
   while (line.size() < kMaxHandshakeBytes) {
     // One byte at a time: what follows the line belongs to the protocol.
     const auto got = stream.read(std::span(&byte, 1));
-    if (got.outcome == Stream::Outcome::closed) break;
+    // A daemon that was killed may still have let us connect.
+    if (got.outcome == Stream::Outcome::closed) {
+      return fail(ErrorKind::not_found, "the daemon closed the connection");
+    }
     if (got.outcome == Stream::Outcome::would_block) {
       if (!wait_for(stream, POLLIN, deadline)) break;
       continue;

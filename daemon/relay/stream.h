@@ -52,7 +52,7 @@ struct RemoteDaemon {
 [[nodiscard]] Result<std::unique_ptr<Stream>> connect_tcp(const RemoteDaemon& daemon);
 
 /// Writes `line` (with its terminator) and reads the peer's line, both within `timeout`. Reads no
-/// byte beyond the line.
+/// byte beyond the line. ErrorKind::not_found when the peer closes instead of answering.
 [[nodiscard]] Result<std::string> exchange_lines(Stream& stream, const std::string& line,
                                                  std::chrono::milliseconds timeout);
 

@@ -31,7 +31,8 @@ using Failure = boost::system::error_code;
 constexpr int kWorkers = 2;
 constexpr auto kTick = std::chrono::seconds(1);
 constexpr auto kHttpStopTime = std::chrono::seconds(1);  // `caretd daemon stop` waits 5 s for all
-constexpr int kFirstSystemdFd = 3;                       // sd_listen_fds(3)
+constexpr auto kPredecessorTime = std::chrono::seconds(10);
+constexpr int kFirstSystemdFd = 3;  // sd_listen_fds(3)
 
 Duration minutes(double count) {
   return std::chrono::duration_cast<Duration>(std::chrono::duration<double, std::ratio<60>>(count));
@@ -319,9 +320,11 @@ Logger daemon_log(const CommandContext& context, const LogSettings& settings, bo
                           static_cast<std::size_t>(settings.files));
 }
 
-/// The lock file tells who holds it.
-Result<UniqueFd> take_daemon_lock(const RuntimeFolder& folder) {
-  auto lock = lock_file(folder.daemon_lock(), false);
+/// The lock file tells who holds it. Whoever starts a daemon in the background has found that
+/// nobody listens: a holder is about to go, and a killed one may take a while to free its memory.
+Result<UniqueFd> take_daemon_lock(const RuntimeFolder& folder, bool in_background) {
+  auto lock = in_background ? lock_file_within(folder.daemon_lock(), kPredecessorTime)
+                            : lock_file(folder.daemon_lock(), false);
   if (!lock) {
     return fail(lock.error().kind, "a daemon is running already (process " +
                                        first_line_of(folder.daemon_lock().string()) + ")");
@@ -340,8 +343,8 @@ int run_daemon(const CommandContext& context, const DaemonProcessOptions& option
   umask(S_IRWXG | S_IRWXO);
   const auto folder = open_runtime_folder(options.runtime_folder.empty() ? context.folders.runtime
                                                                          : options.runtime_folder);
-  const Result<UniqueFd> lock =
-      folder ? take_daemon_lock(*folder) : fail(folder.error().kind, folder.error().message);
+  const Result<UniqueFd> lock = folder ? take_daemon_lock(*folder, options.ready_fd >= 0)
+                                       : fail(folder.error().kind, folder.error().message);
   if (!lock) {
     tell_ready(options.ready_fd, lock.error().message);
     return report_error(lock.error());

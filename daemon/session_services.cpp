@@ -32,7 +32,7 @@ SessionFactory::SessionFactory(const CommandContext& context, Executor& workers,
 
 lsp::SessionServices SessionFactory::services(std::function<std::vector<SettingsLayer>()> layers,
                                               const std::string& notice) const {
-  const auto open_requests = resolve(layers()).settings.daemon.max_requests_per_session;
+  const DaemonSettings limits = resolve(layers()).settings.daemon;
   auto memory = std::make_shared<SessionMemory>();
   memory->notice = notice;
   const auto resolve_settings = [engines = engines_, watch = watch_, layers = std::move(layers),
@@ -54,9 +54,15 @@ lsp::SessionServices SessionFactory::services(std::function<std::vector<Settings
                                   clock_](std::shared_ptr<const lsp::DocumentStore> documents) {
     return std::make_shared<lsp::SyntaxPipeline>(std::move(documents), clock, read_ignore_file);
   };
-  return {
-      statistics_, make_pipeline, resolve_settings,       workers_,
-      clock_,      log_,          std::string(version()), static_cast<std::size_t>(open_requests)};
+  return {statistics_,
+          make_pipeline,
+          resolve_settings,
+          workers_,
+          clock_,
+          log_,
+          std::string(version()),
+          static_cast<std::size_t>(limits.max_requests_per_session),
+          static_cast<std::size_t>(limits.max_open_mebibytes_per_session) << 20};
 }
 
 }  // namespace caretd::daemon

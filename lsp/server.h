@@ -55,6 +55,8 @@ struct SessionServices {
   Logger log;
   std::string version;              ///< of caretd, for serverInfo
   std::size_t open_requests = 256;  ///< unanswered requests of a session; one more is refused
+  /// Text of a session's open documents; a document beyond it counts as not open.
+  std::size_t open_bytes = std::size_t{256} << 20;
 };
 
 class Server;

@@ -9,20 +9,41 @@
 namespace caretd::lsp {
 
 void Server::bind_documents() {
-  binder_.notification<DidOpenParams>("textDocument/didOpen", [this](DidOpenParams params) {
-    const DocumentSnapshot document =
-        documents_->open(std::move(params.uri), std::move(params.language_id), params.version,
-                         std::move(params.text));
-    completions_->did_open(document, switches_.enabled_for(settings_, *document));
-  });
+  binder_.notification<DidOpenParams>(
+      "textDocument/didOpen", [this](DidOpenParams params) { did_open(std::move(params)); });
   binder_.notification<DidChangeParams>("textDocument/didChange",
                                         [this](DidChangeParams params) { did_change(params); });
   binder_.notification<DocumentParams>("textDocument/didClose", [this](DocumentParams params) {
     switches_.forget_document(params.uri);
-    if (const DocumentSnapshot last = documents_->close(params.uri)) completions_->did_close(last);
+    did_close(params.uri);
   });
   binder_.notification<DocumentParams>(
       "textDocument/didSave", [this](DocumentParams params) { pipeline_->did_save(params.uri); });
+}
+
+void Server::did_open(DidOpenParams params) {
+  did_close(params.uri);  // a client that opens it twice means the second text
+  const DocumentSnapshot document = documents_->open(
+      std::move(params.uri), std::move(params.language_id), params.version, std::move(params.text));
+  if (leave_out(*document)) return;
+  completions_->did_open(document, switches_.enabled_for(settings_, *document));
+}
+
+/// Sessions share one process: none may fill its memory.
+bool Server::leave_out(const Document& document) {
+  std::size_t bytes = 0;
+  for (const DocumentSnapshot& open : documents_->all()) bytes += open->text.size();
+  if (bytes <= services_.open_bytes) return false;
+  did_close(document.uri);
+  tell_problems({"the open documents of this window have more than " +
+                 std::to_string(services_.open_bytes >> 20) +
+                 " MiB of text (daemon.max_open_mebibytes_per_session); those beyond it are not "
+                 "completed"});
+  return true;
+}
+
+void Server::did_close(const std::string& uri) {
+  if (const DocumentSnapshot last = documents_->close(uri)) completions_->did_close(last);
 }
 
 void Server::did_change(const DidChangeParams& params) {
@@ -30,6 +51,7 @@ void Server::did_change(const DidChangeParams& params) {
   const Result<DocumentSnapshot> now =
       documents_->change(params.uri, params.version, params.changes, encoding_);
   if (!now) return services_.log->warn("{}", now.error().message);
+  if (leave_out(**now)) return;
   completions_->did_change(before, *now);
 }
 

@@ -58,7 +58,10 @@ class Server final : public MessageHandler, public std::enable_shared_from_this<
   void bind_documents();
   void bind_completion();
   void bind_extensions();
+  void did_open(DidOpenParams params);
   void did_change(const DidChangeParams& params);
+  void did_close(const std::string& uri);
+  [[nodiscard]] bool leave_out(const Document& document);
   void did_focus(const DocumentPositionParams& params);
   void inline_completion(const InlineCompletionParams& params, Reply reply);
   void completion(const DocumentPositionParams& params, Reply reply);

@@ -162,6 +162,11 @@ std::vector<Key> daemon_keys() {
       make_key("daemon.max_requests_per_session", kMachine, kDaemon,
                &DaemonSettings::max_requests_per_session,
                "Requests of one session that may be unanswered at once.", {1, 4096}),
+      make_key(
+          "daemon.max_open_mebibytes_per_session", kMachine, kDaemon,
+          &DaemonSettings::max_open_mebibytes_per_session,
+          "Text of one session's open documents, in MiB; documents beyond it are not completed.",
+          {1, 65536}),
       make_key("listen.address", kMachine, kListen, &ListenSettings::address,
                "host:port on which `caretd lsp --connect` reaches this daemon. Empty: none."),
       make_key("listen.certificate", kMachine, kListen, &ListenSettings::certificate,

@@ -59,6 +59,7 @@ struct DaemonSettings {
   double exit_after_minutes = 0;
   std::int64_t max_sessions = 64;
   std::int64_t max_requests_per_session = 64;
+  std::int64_t max_open_mebibytes_per_session = 256;
 };
 
 /// Where other machines reach the daemon. Nothing listens while `address` is empty.

@@ -7,6 +7,7 @@
 namespace caretd::lsp {
 namespace {
 
+constexpr std::size_t kKeptBytes = std::size_t{1} << 20;
 constexpr std::string_view kContentLength = "content-length";
 constexpr std::string_view kContentType = "content-type";
 
@@ -191,6 +192,8 @@ FrameFault FrameReader::lose_sync(std::size_t skip, std::string message) {
 void FrameReader::consume(std::size_t bytes) {
   consumed_ += bytes;
   if (consumed_ == buffer_.size()) {
+    // One large message leaves no large buffer behind.
+    if (buffer_.capacity() > kKeptBytes) std::string().swap(buffer_);
     buffer_.clear();
     consumed_ = 0;
   } else if (consumed_ > buffer_.size() / 2) {

@@ -33,6 +33,9 @@ mount --bind /proc "$root/proc"
 mount --bind /dev "$root/dev"
 install -d -o 1234 -g 1234 "$root/srv/user"
 inside apt-get update -qq
+# Not needed by the package, but it knows whether the units are right.
+inside env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends systemd >/dev/null
+inside apt-mark manual systemd >/dev/null
 before=$(listing)
 
 cp "$package" "$root/tmp/caretd.deb"
@@ -56,6 +59,8 @@ for file in share/man/man1/caretd.1.gz share/bash-completion/completions/caretd 
   [ -s "$root/usr/$file" ] || fail "/usr/$file is missing"
 done
 inside bash -n /usr/share/bash-completion/completions/caretd
+inside env XDG_RUNTIME_DIR=/tmp systemd-analyze --user verify --man=no \
+  /usr/lib/systemd/user/caretd.socket /usr/lib/systemd/user/caretd.service || fail "a unit is wrong"
 
 inside dpkg --purge caretd >/dev/null
 inside apt-get autoremove -y -qq --purge >/dev/null

@@ -13,7 +13,7 @@ import tempfile
 import time
 import unittest
 
-from session import (CARETD, HOLE, TEXT, URI, Client, Home, Peer, completion_message,
+from session import (CARETD, HOLE, PATIENCE, TEXT, URI, Client, Home, Peer, completion_message,
                      open_message)
 
 # The right answer of the embedded model for TEXT at HOLE.
@@ -33,7 +33,7 @@ class Life(unittest.TestCase):
                 client = Client(home)
                 client.initialize()
                 client.open()
-                text = client.complete_when_ready(timeout=60)
+                text = client.complete_when_ready(timeout=2 * PATIENCE)
                 return client, text
 
             with concurrent.futures.ThreadPoolExecutor(10) as pool:
@@ -76,7 +76,8 @@ class Life(unittest.TestCase):
                     items = undisturbed.receive(1)["result"]["items"]
                 self.assertEqual(items[0]["insertText"], text)
             print(f"served again after kill -9 within {worst:.2f} s at worst", file=sys.stderr)
-            self.assertLess(worst, 3 if FULL else 20)  # FULL: on a machine that does nothing else
+            if FULL:  # on a machine that does nothing else
+                self.assertLess(worst, 3)
             self.assertEqual(0, client.duplicates)
             self.assertEqual(1, len(home.daemon_pids()))
             self.assertEqual(0, client.close())
@@ -95,9 +96,9 @@ class Life(unittest.TestCase):
             request = client.ask("textDocument/inlineCompletion", {
                 "textDocument": {"uri": URI}, "position": {"line": 0, "character": 3},
                 "context": {"triggerKind": 1}})
-            time.sleep(0.1)
+            client.wait_until_passed_on()
             os.kill(pid, signal.SIGKILL)
-            answer = client.wait(request, timeout=10)
+            answer = client.wait(request)
             self.assertIsNone(answer["result"])
             self.assertEqual(ANSWER, client.complete_when_ready().strip())
             self.assertEqual(0, client.duplicates)
@@ -204,7 +205,7 @@ class Life(unittest.TestCase):
             self.assertEqual(activated.pid, home.status()["pid"])
             self.assertEqual(0, client.close())
             home.run("daemon", "stop")
-            self.assertEqual(0, activated.wait(timeout=10))
+            self.assertEqual(0, activated.wait(timeout=PATIENCE))
             self.assertTrue(home.socket.exists())  # systemd's to remove
 
     def test_the_log_never_holds_text_of_documents(self):
@@ -237,7 +238,7 @@ class Configuration(unittest.TestCase):
             folder = home.folder / ".config/caretd"
             folder.mkdir(parents=True)
             (folder / "config.toml").write_text("[completion]\nenabled = false\n")
-            deadline = time.monotonic() + 10
+            deadline = time.monotonic() + PATIENCE
             while client.complete() is not None:
                 self.assertLess(time.monotonic(), deadline)
                 time.sleep(0.05)
@@ -256,7 +257,7 @@ class Configuration(unittest.TestCase):
                 client.open()
                 client.complete_when_ready()
             (project / ".caretd.toml").write_text("[completion]\nenabled = false\n")
-            deadline = time.monotonic() + 10
+            deadline = time.monotonic() + PATIENCE
             while inside.complete() is not None:
                 self.assertLess(time.monotonic(), deadline)
                 time.sleep(0.05)
@@ -318,7 +319,7 @@ class Configuration(unittest.TestCase):
             client.open()
             client.complete_when_ready()
             shown = client.progress()
-            deadline = time.monotonic() + 15
+            deadline = time.monotonic() + PATIENCE
             while home.status()["engines"][0]["state"] != "off":
                 self.assertLess(time.monotonic(), deadline)
                 time.sleep(0.1)
@@ -335,6 +336,14 @@ class Peers(unittest.TestCase):
             self.assertEqual(0o700, home.socket.parent.stat().st_mode & 0o777)
             self.assertEqual(0, home.socket.stat().st_mode & 0o077)
 
+    def interpreter_of_nobody(self):
+        """Python as another user, who may not be able to run the one that runs this."""
+        for python in (sys.executable, "/usr/bin/python3"):
+            command = ["setpriv", "--reuid=65534", "--clear-groups", python]
+            if subprocess.run([*command, "-c", ""], capture_output=True).returncode == 0:
+                return command
+        self.skipTest("no Python that another user can run")
+
     @unittest.skipUnless(os.geteuid() == 0, "needs another user to try with")
     def test_another_user_is_turned_away_even_if_the_folder_is_open(self):
         with Home() as home:
@@ -345,8 +354,9 @@ class Peers(unittest.TestCase):
                        f"s.connect({str(home.socket)!r}); s.settimeout(5); "
                        "s.sendall(b'{\"caretd\":\"0.1.0\",\"for\":\"status\"}\\n'); "
                        "sys.exit(0 if s.recv(10) else 7)")
-            as_nobody = ["setpriv", "--reuid=65534", "--clear-groups", sys.executable, "-c", attempt]
-            self.assertNotEqual(0, subprocess.run(as_nobody, capture_output=True).returncode)
+            as_nobody = [*self.interpreter_of_nobody(), "-c", attempt]
+            outcome = subprocess.run(as_nobody, capture_output=True, text=True)
+            self.assertIn("PermissionError", outcome.stderr)
             home.socket.parent.chmod(0o755)
             home.socket.chmod(0o666)
             outcome = subprocess.run(as_nobody, capture_output=True, text=True)
@@ -397,9 +407,7 @@ class Peers(unittest.TestCase):
             client.initialize()
             client.open()
             self.assertEqual(ANSWER, client.complete_when_ready().strip())
-            begin = time.monotonic()
             client.call("caretd/status", {})
-            self.assertLess(time.monotonic() - begin, 5)
             self.assertEqual(0, client.close())
             self.assertLess(home.status()["memoryBytes"], 700 << 20)
             for peer in peers:
@@ -420,6 +428,47 @@ class Peers(unittest.TestCase):
                 self.assertLess(len(refused), 20)
                 for answer in refused:
                     self.assertIn("Too many requests", answer["error"]["message"])
+
+    def test_a_session_may_open_only_so_much_text(self):
+        large = "file:///project/large.py"
+        with Home() as home:
+            client = Client(home, "--set", "daemon.max_open_mebibytes_per_session=1")
+            client.initialize()
+            client.open()
+            self.assertEqual(ANSWER, client.complete_when_ready().strip())
+            client.open("x = 1\n" * 200_000, large)
+            self.assertIsNone(client.complete(uri=large))
+            self.assertIn("more than 1 MiB", client.shown())
+            self.assertEqual(ANSWER, client.complete().strip())
+            # Growing beyond it is the same, and smaller again is fine.
+            client.notify("textDocument/didChange", {
+                "textDocument": {"uri": URI, "version": 2},
+                "contentChanges": [{"text": TEXT + "x = 1\n" * 200_000}]})
+            self.assertIsNone(client.complete())
+            client.open()
+            self.assertEqual(ANSWER, client.complete().strip())
+            self.assertEqual(0, client.close())
+
+    def test_a_message_over_the_limit_costs_an_error_and_no_memory(self):
+        with Home() as home:
+            client = Client(home)
+            client.initialize()
+            client.open()
+            client.complete_when_ready()
+            before = memory_of(client.process.pid)["Rss"]
+            client.open("x = 1\n" * 12_000_000, "file:///project/huge.py")
+            client.call("caretd/status", {})
+            self.assertRegex(client.faults[0]["error"]["message"], "bytes was skipped")
+            self.assertLess(memory_of(client.process.pid)["Rss"], before + (4 << 20))
+            self.assertEqual(ANSWER, client.complete().strip())
+            # The same without a relay in between.
+            before = settled(home, sessions=1)["memoryBytes"]
+            with Peer.of(home) as peer:
+                peer.initialize()
+                peer.send(open_message("file:///project/huge.py", "x = 1\n" * 12_000_000))
+                self.assertIn("bytes was skipped", peer.next_answer()["error"]["message"])
+            self.assertLess(settled(home, sessions=1)["memoryBytes"], before + (32 << 20))
+            self.assertEqual(0, client.close())
 
     def test_sessions_do_not_see_each_others_documents(self):
         with Home() as home:
@@ -534,12 +583,11 @@ class Load(unittest.TestCase):
             print(f"the relay adds {added[0]:.3f} ms (p50), {added[1]:.3f} ms (p99) and takes "
                   f"{memory['Rss'] / 1e6:.1f} MB, {memory['Private'] / 1e6:.1f} MB of it for itself",
                   file=sys.stderr)
-            self.assertLess(added[0], 0.3)
             if FULL:  # on a machine that does nothing else
-                self.assertLess(added[1], 0.3)
+                self.assertLess(max(added), 0.3)
             if "asan" not in CARETD:
                 self.assertLess(memory["Private"], 3_000_000)
-                self.assertLess(memory["Pss"], 10_000_000)
+                self.assertLess(memory["Rss"], 10_000_000)
             client.close()
 
 
@@ -552,13 +600,13 @@ def memory_of(pid):
     return {"Rss": kilobytes["Rss"] * 1024, "Pss": kilobytes["Pss"] * 1024, "Private": own * 1024}
 
 
-def settled(home):
-    """The daemon's figures once every session has ended."""
-    deadline = time.monotonic() + 30
+def settled(home, sessions=0):
+    """The daemon's figures once all but so many sessions have ended."""
+    deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
         status = home.status()
-        # The one that asks is no session, so none is left.
-        if not status["sessions"] and not status["engines"][0]["busy"]:
+        # The one that asks is no session.
+        if len(status["sessions"]) == sessions and not status["engines"][0]["busy"]:
             return {name: status[name] for name in ("memoryBytes", "descriptors", "threads")}
         time.sleep(0.1)
     raise TimeoutError("sessions are left")

@@ -1,5 +1,7 @@
 """A language server client and a private home for daemons, for the tests beside this module."""
 
+import array
+import fcntl
 import functools
 import json
 import os
@@ -9,6 +11,7 @@ import signal
 import socket
 import subprocess
 import tempfile
+import termios
 import threading
 import time
 
@@ -18,6 +21,7 @@ URI = "file:///project/config.py"
 TEXT = ('import json\n\n\ndef save_config(path, config):\n    """Write a configuration as JSON."""\n'
         '    with open(path, "w") as f:\n        \n')
 HOLE = {"line": 6, "character": 8}
+PATIENCE = 60  # seconds for what takes one on a machine that does nothing else
 
 
 class Home:
@@ -38,7 +42,7 @@ class Home:
 
     def run(self, *arguments, check=True):
         return subprocess.run([CARETD, *arguments], env=self.environment, capture_output=True,
-                              text=True, timeout=60, check=check)
+                              text=True, timeout=2 * PATIENCE, check=check)
 
     def status(self):
         answer = self.run("daemon", "status", "--json", check=False)
@@ -89,6 +93,7 @@ class Client:
         self.answers = {}
         self.duplicates = 0
         self.messages = []
+        self.faults = []  # errors that belong to no request
         self.arrived = threading.Condition()
         self.reader = threading.Thread(target=self._read, daemon=True)
         self.reader.start()
@@ -111,6 +116,8 @@ class Client:
                     self.messages.append(message)
                     if "id" in message:
                         self._send({"jsonrpc": "2.0", "id": message["id"], "result": None})
+                elif message["id"] is None:
+                    self.faults.append(message)
                 elif message["id"] in self.answers:
                     self.duplicates += 1
                 else:
@@ -133,7 +140,7 @@ class Client:
         self._send({"jsonrpc": "2.0", "id": self.next_id, "method": method, "params": params})
         return self.next_id
 
-    def wait(self, request, timeout=30):
+    def wait(self, request, timeout=PATIENCE):
         with self.arrived:
             done = self.arrived.wait_for(lambda: request in self.answers or None in self.answers,
                                          timeout)
@@ -141,8 +148,20 @@ class Client:
                 raise TimeoutError(f"request {request} was not answered")
             return self.answers[request]
 
-    def call(self, method, params, timeout=30):
+    def call(self, method, params, timeout=PATIENCE):
         return self.wait(self.ask(method, params), timeout)
+
+    def wait_until_passed_on(self):
+        """Until the relay has read everything, written it to its daemon, and waits for more."""
+        deadline = time.monotonic() + PATIENCE
+        while time.monotonic() < deadline:
+            unread = array.array("i", [0])
+            fcntl.ioctl(self.process.stdin, termios.FIONREAD, unread)
+            state = pathlib.Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2]
+            if unread[0] == 0 and state.split()[0] == "S":
+                return
+            time.sleep(0.01)
+        raise TimeoutError("the relay does not read")
 
     def initialize(self, **params):
         """The result of `initialize`; `params` are added to its parameters."""
@@ -154,7 +173,7 @@ class Client:
         self.notify("textDocument/didOpen", {"textDocument": {
             "uri": uri, "languageId": "python", "version": 1, "text": text}})
 
-    def complete(self, position=None, uri=URI, timeout=30):
+    def complete(self, position=None, uri=URI, timeout=PATIENCE):
         """The text of the first inline completion; None where there is none."""
         answer = self.call("textDocument/inlineCompletion", {
             "textDocument": {"uri": uri}, "position": position or HOLE,
@@ -163,7 +182,7 @@ class Client:
         items = result.get("items", []) if isinstance(result, dict) else result or []
         return items[0]["insertText"] if items else None
 
-    def complete_when_ready(self, timeout=20, **arguments):
+    def complete_when_ready(self, timeout=PATIENCE, **arguments):
         """Asks again while the model loads or a daemon is being replaced."""
         deadline = time.monotonic() + timeout
         while time.monotonic() < deadline:
@@ -187,7 +206,7 @@ class Client:
         self.call("shutdown", None)
         self.notify("exit", None)
         self.process.stdin.close()
-        return self.process.wait(timeout=10)
+        return self.process.wait(timeout=PATIENCE)
 
 
 class Peer:

@@ -211,7 +211,9 @@ class Quantizer {
   Result<void> copy(const RowRange& piece, const Job& job) {
     const auto stretch =
         job.bytes.subspan(static_cast<size_t>(piece.first), static_cast<size_t>(piece.count));
-    if (auto written = output_.write(job.output, piece.first, stretch); !written) return written;
+    // Through memory of our own: to write() pages that the file has lost are just a bad address.
+    const std::vector<std::byte> held(stretch.begin(), stretch.end());
+    if (auto written = output_.write(job.output, piece.first, held); !written) return written;
     finish(stretch);
     return {};
   }

@@ -72,7 +72,7 @@ class Help(CommandTest):
 
     def test_version_says_what_was_built_with_what(self):
         text = self.run_caretd("--version").stdout
-        self.assertRegex(text, r"^caretd \d+\.\d+\.\d+ \(\w+\)\nbuilt with \w+ [\d.]+, \w+")
+        self.assertRegex(text, r"^caretd \d+\.\d+\.\d+ \([\w-]+\)\nbuilt with \w+ [\d.]+, \w+")
 
     def test_shells_accept_their_completions(self):
         for shell in ("bash", "zsh", "fish"):

@@ -25,9 +25,9 @@ export function privateEnvironment(folder, more = {}) {
   fs.mkdirSync(runtime, { recursive: true, mode: 0o700 });
   const own = /^(CARETD_|VSCODE_|XDG_)/;
   const kept = Object.entries(process.env).filter(([name]) => !own.test(name));
-  // The embedded model is rarely sure; what it says is to be shown whole.
-  const gate = { CARETD_COMPLETION_MIN_PROBABILITY: '0' };
-  return { ...Object.fromEntries(kept), ...gate, HOME: folder, XDG_RUNTIME_DIR: runtime, ...more };
+  // The embedded model is rarely sure, and slow on a busy machine; what it says is to be shown whole.
+  const whole = { CARETD_COMPLETION_MIN_PROBABILITY: '0', CARETD_COMPLETION_TIME_BUDGET_MS: '60000' };
+  return { ...Object.fromEntries(kept), ...whole, HOME: folder, XDG_RUNTIME_DIR: runtime, ...more };
 }
 
 /** The daemon of an environment. */

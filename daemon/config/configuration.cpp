@@ -72,6 +72,14 @@ std::optional<SettingValue> json_value(const nlohmann::json& value) {
   return std::nullopt;
 }
 
+/// Lua has one empty table, which its encoders write as an empty list.
+bool is_empty_section(const nlohmann::json& value, std::string_view name) {
+  if (!value.is_array() || !value.empty()) return false;
+  return name.empty() || name == "caretd" || std::ranges::any_of(all_keys(), [&](const Key& key) {
+           return key.name.starts_with(name) && key.name.substr(name.size()).starts_with('.');
+         });
+}
+
 /// The deepest name is "section.key"; what nests deeper is reported as the unknown key it is.
 constexpr int kDeepestSection = 4;
 
@@ -79,7 +87,7 @@ void collect_json(const nlohmann::json& value, const std::string& prefix, int de
                   const std::string& place, SettingsLayer& into) {
   for (const auto& [name, item] : value.items()) {
     const std::string key = prefix.empty() ? snake_case(name) : prefix + '.' + snake_case(name);
-    if (item.is_null()) continue;
+    if (item.is_null() || is_empty_section(item, key)) continue;
     if (item.is_object() && depth < kDeepestSection) {
       collect_json(item, key, depth + 1, place, into);
     } else if (auto setting = json_value(item)) {
@@ -145,7 +153,7 @@ SettingsLayer read_environment(const Environment& environment) {
 SettingsLayer read_json_settings(Layer layer, const nlohmann::json& value,
                                  const std::string& place) {
   SettingsLayer result{layer, {}, {}};
-  if (value.is_null()) return result;
+  if (value.is_null() || is_empty_section(value, "")) return result;
   if (!value.is_object()) {
     result.problems.push_back(place + ": settings must be an object");
     return result;

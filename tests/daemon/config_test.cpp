@@ -93,6 +93,22 @@ TEST_CASE("a mistake is reported with file, line and the nearest valid name") {
   CHECK(result.settings.completion.max_tokens == Settings{}.completion.max_tokens);
 }
 
+TEST_CASE("an empty list where a section belongs sets nothing, as Lua writes an empty table") {
+  for (const char* text : {"null", "{}", "[]", R"({"completion":[]})", R"({"caretd":[]})"}) {
+    const auto layer = read_json_settings(Layer::initialization_options,
+                                          nlohmann::json::parse(text), "initializationOptions");
+    INFO(text);
+    CHECK(layer.problems.empty());
+    CHECK(resolved({layer}).problems.empty());
+  }
+  for (const char* text : {"[1]", "3", R"({"completion":[1]})", R"({"no_such_section":[]})"}) {
+    const auto layer = read_json_settings(Layer::initialization_options,
+                                          nlohmann::json::parse(text), "initializationOptions");
+    INFO(text);
+    CHECK(layer.problems.size() + resolved({layer}).problems.size() > 0);
+  }
+}
+
 TEST_CASE("each language may have a gate of its own") {
   CHECK(to_session_settings(Settings{}).gate.threshold("go", true) == 0.5);
   CHECK(to_session_settings(Settings{}).gate.threshold("go", false) == 0.0);

@@ -61,26 +61,6 @@ class Latency(unittest.TestCase):
         self.assertLess(statistics.median(cold), 450 * SLACK)
         self.assertLess(statistics.median(cached), 150 * SLACK)
 
-    def test_edits_of_many_open_files(self):
-        line = "    value = compute(first, second)  # a line of ordinary length\n"
-        uris = [f"file:///project/many{i}.txt" for i in range(200)]
-        for uri in uris:
-            self.client.open(uri, line * 2000, "plaintext")
-        self.client.request("caretd/status", None)
-        times = []
-        for i in range(3000):
-            uri = uris[i % len(uris)]
-            begin = time.perf_counter()
-            self.client.insert(uri, i % 2000, 4, "x")
-            # The answer follows the edit's handling, so the round trip bounds it from above.
-            self.client.request("caretd/status", None)
-            times.append((time.perf_counter() - begin) * 1000)
-        times.sort()
-        p99 = times[int(len(times) * 0.99)]
-        print(f"\ndidChange and a round trip, 200 files of 2,000 lines: p50 {times[1500]:.2f} ms, "
-              f"p99 {p99:.2f} ms")
-        self.assertLess(p99, 5 * SLACK)
-
 
 if __name__ == "__main__":
     sys.exit(unittest.main())

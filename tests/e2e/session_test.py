@@ -109,7 +109,8 @@ class Sessions(unittest.TestCase):
             self.assertFalse(opened & sockets, table)
 
     def test_files_take_turns_without_computing_again(self):
-        client = self.connect()
+        # With the usual budget the first request may end before its prompt is computed.
+        client = self.connect("--set", "completion.time_budget_ms=60000")
         client.start()
         uris = ["file:///project/first.py", "file:///project/second.py"]
         for i, uri in enumerate(uris):
@@ -119,10 +120,10 @@ class Sessions(unittest.TestCase):
             for uri in uris:
                 client.insert(uri, line, HOLE[1] + turn, "q")
                 client.complete(uri, line, HOLE[1] + turn + 1)
-                if turn > 0:
-                    usage = client.request("caretd/why", {"textDocument": {"uri": uri}})["usage"]
-                    self.assertGreater(usage["promptTokens"], 100)
-                    self.assertLess(usage["computedTokens"], usage["promptTokens"] // 4)
+                why = client.request("caretd/why", {"textDocument": {"uri": uri}})
+                if turn > 0 and why["source"] != "cache":
+                    self.assertGreater(why["usage"]["promptTokens"], 100)
+                    self.assertLessEqual(why["usage"]["computedTokens"], 3)
         self.assertEqual(0, client.stop())
 
     def test_garbage_costs_an_error_and_not_the_session(self):

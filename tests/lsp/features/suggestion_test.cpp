@@ -1,6 +1,7 @@
 #include "lsp/features/suggestion.h"
 
 #include <string>
+#include <vector>
 
 #include "lsp/documents/document_store.h"
 #include "tests/helpers/catch.h"
@@ -47,62 +48,60 @@ class Place {
   Suggestion suggestion_;
 };
 
+struct ExpectedOffer {
+  std::string document;  ///< with the cursor marked
+  std::string offer;     ///< as Place::offered() writes it
+  std::string pending = {};
+};
+
+void check_offers(Place& place, const std::vector<ExpectedOffer>& expected) {
+  for (const ExpectedOffer& one : expected) {
+    INFO(one.document);
+    CHECK(place.offered(one.document, one.pending) == one.offer);
+  }
+}
+
 }  // namespace
 
 TEST_CASE("a suggestion fits where it was made and behind what was typed of it") {
-  Place place("x = |\ny");
-  place.suggests("foo(1)");
-  CHECK(place.offered("x = |\ny") == "foo(1)/0");
-  CHECK(place.offered("x = fo|\ny") == "o(1)/0");
-  CHECK(place.offered("x = foo(1|\ny") == ")/0");
-  CHECK(place.offered("x = foo(1)|\ny") == "-");
-  CHECK(place.offered("x = foo(1) |\ny") == "-");
+  check_offers(Place("x = |\ny").suggests("foo(1)"), {{"x = |\ny", "foo(1)/0"},
+                                                      {"x = fo|\ny", "o(1)/0"},
+                                                      {"x = foo(1|\ny", ")/0"},
+                                                      {"x = foo(1)|\ny", "-"},
+                                                      {"x = foo(1) |\ny", "-"}});
 }
 
 TEST_CASE("a suggestion does not fit where the text differs") {
-  Place place("x = |\ny");
-  place.suggests("foo(1)");
-  CHECK(place.offered("x = fa|\ny") == "-");
-  CHECK(place.offered("z = fo|\ny") == "-");
-  CHECK(place.offered("x = fo|\nz") == "-");
-  CHECK(place.offered("x =| \ny") == "-");
-  CHECK(place.offered("x = f|z\ny") == "-");
+  check_offers(Place("x = |\ny").suggests("foo(1)"), {{"x = fa|\ny", "-"},
+                                                      {"z = fo|\ny", "-"},
+                                                      {"x = fo|\nz", "-"},
+                                                      {"x =| \ny", "-"},
+                                                      {"x = f|z\ny", "-"}});
 }
 
 TEST_CASE("closers that the editor inserted are replaced by those of the suggestion") {
-  Place place("x = |\ny");
-  place.suggests("foo([1])");
-  CHECK(place.offered("x = foo(|)\ny") == "[1])/1");
-  CHECK(place.offered("x = foo([|])\ny") == "1])/2");
-  CHECK(place.offered("x = foo([1|])\ny") == "])/2");
+  check_offers(
+      Place("x = |\ny").suggests("foo([1])"),
+      {{"x = foo(|)\ny", "[1])/1"}, {"x = foo([|])\ny", "1])/2"}, {"x = foo([1|])\ny", "])/2"}});
 }
 
 TEST_CASE("closers that the suggestion does not bring stay") {
-  Place place("x = |\ny");
-  place.suggests("foo(1");
-  CHECK(place.offered("x = foo(|)\ny") == "1/0");
+  check_offers(Place("x = |\ny").suggests("foo(1"), {{"x = foo(|)\ny", "1/0"}});
 }
 
 TEST_CASE("closers that were replaceable from the start stay replaceable") {
-  Place place("foo(|)\ny");
-  place.suggests("1)", 1);
-  CHECK(place.offered("foo(|)\ny") == "1)/1");
-  CHECK(place.offered("foo(1|)\ny") == ")/1");
+  check_offers(Place("foo(|)\ny").suggests("1)", 1),
+               {{"foo(|)\ny", "1)/1"}, {"foo(1|)\ny", ")/1"}});
 }
 
 TEST_CASE("a continuation waits for what it continues") {
-  Place place("x = |\n");
-  place.suggests("foo\nbar").continues(3);
-  CHECK(place.offered("x = |\n") == "-");
-  CHECK(place.offered("x = fo|\n") == "-");
-  CHECK(place.offered("x = foo|\n") == "\nbar/0");
+  check_offers(Place("x = |\n").suggests("foo\nbar").continues(3),
+               {{"x = |\n", "-"}, {"x = fo|\n", "-"}, {"x = foo|\n", "\nbar/0"}});
 }
 
 TEST_CASE("the popup's item counts as typed") {
-  Place place("x = |\n");
-  place.suggests("foo(1)");
-  CHECK(place.offered("x = |\n", "foo") == "foo(1)/0");
-  CHECK(place.offered("x = |\n", "fox") == "-");
+  check_offers(Place("x = |\n").suggests("foo(1)"),
+               {{"x = |\n", "foo(1)/0", "foo"}, {"x = |\n", "-", "fox"}});
 }
 
 TEST_CASE("the newest suggestion that fits is found, alternatives last, the oldest forgotten") {

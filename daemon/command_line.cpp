@@ -80,6 +80,7 @@ CommandLine::CommandLine(InstallTree install, Environment environment)
   app_.add_option("--set", context_.overrides, "Override a setting (caretd config keys lists them)")
       ->type_name("KEY=VALUE")
       ->expected(1)
+      ->allow_extra_args(false)  // what follows belongs to the subcommand
       ->take_all();
   for (const auto& [option, key] : {std::pair{"--model", "model.path"},
                                     {"--device", "model.device"},

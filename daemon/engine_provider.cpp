@@ -1,21 +1,31 @@
 #include "daemon/engine_provider.h"
 
+#include "daemon/session_settings.h"
 #include "daemon/wiring.h"
 
 namespace caretd::daemon {
 
-std::shared_ptr<engine::Engine> EngineProvider::engine_for(const Settings& settings) {
-  const Key key{settings.model, settings.remote};
-  std::shared_ptr<engine::Engine> unneeded;  // ends outside of the lock: it joins a thread
+SessionEngines EngineProvider::engines_for(const Settings& settings) {
+  SessionEngines unneeded;  // ends outside of the lock: it joins a thread
   const std::lock_guard lock(mutex_);
   std::erase_if(engines_, [](const auto& entry) { return entry.second.expired(); });
+  SessionEngines chosen;
+  chosen.completion = find_or_make(completion_engine_settings(settings));
+  chosen.chat =
+      has_chat_model(settings) ? find_or_make(chat_engine_settings(settings)) : chosen.completion;
+  unneeded = std::exchange(latest_, chosen);
+  return chosen;
+}
+
+std::shared_ptr<engine::Engine> EngineProvider::find_or_make(const Settings& settings) {
+  const Key key{settings.model, settings.remote};
   for (const auto& [known, weak] : engines_) {
     if (known != key) continue;
     if (auto engine = weak.lock()) return engine;
   }
-  unneeded = std::exchange(latest_, make_engine(settings, install_, clock_, log_));
-  engines_.emplace_back(key, latest_);
-  return latest_;
+  std::shared_ptr<engine::Engine> engine = make_engine(settings, install_, clock_, log_);
+  engines_.emplace_back(key, engine);
+  return engine;
 }
 
 std::vector<std::shared_ptr<engine::Engine>> EngineProvider::engines() const {

@@ -15,7 +15,13 @@
 
 namespace caretd::daemon {
 
-/// Thread-safe. An engine lives as long as somebody holds it; the latest one is held here too, so
+/// The same one twice, unless chat.model names another model.
+struct SessionEngines {
+  std::shared_ptr<engine::Engine> completion;
+  std::shared_ptr<engine::Engine> chat;
+};
+
+/// Thread-safe. An engine lives as long as somebody holds it; the latest ones are held here too, so
 /// that an editor that reconnects does not load the model again. `clock` outlives the engines.
 class EngineProvider {
  public:
@@ -23,7 +29,7 @@ class EngineProvider {
       : install_(std::move(install)), clock_(clock), log_(std::move(log)) {}
 
   /// Starts loading where no engine for these settings is there yet.
-  [[nodiscard]] std::shared_ptr<engine::Engine> engine_for(const Settings& settings);
+  [[nodiscard]] SessionEngines engines_for(const Settings& settings);
 
   /// Every engine somebody holds.
   [[nodiscard]] std::vector<std::shared_ptr<engine::Engine>> engines() const;
@@ -36,12 +42,15 @@ class EngineProvider {
  private:
   using Key = std::pair<ModelSettings, RemoteSettings>;
 
+  /// Under the lock.
+  [[nodiscard]] std::shared_ptr<engine::Engine> find_or_make(const Settings& settings);
+
   const InstallTree install_;
   const Clock& clock_;
   const Logger log_;
   mutable std::mutex mutex_;
   std::vector<std::pair<Key, std::weak_ptr<engine::Engine>>> engines_;
-  std::shared_ptr<engine::Engine> latest_;
+  SessionEngines latest_;
   std::atomic<bool> asleep_ = false;
 };
 

@@ -46,9 +46,10 @@ lsp::SessionServices SessionFactory::services(std::function<std::vector<Settings
       configuration.problems.push_back("prompts made from your files are sent to " +
                                        host_of(remote.url) + " (remote.url)");
     }
+    SessionEngines chosen = engines->engines_for(configuration.settings);
     return lsp::ResolvedSettings{to_session_settings(configuration.settings),
-                                 engines->engine_for(configuration.settings),
-                                 std::move(configuration.problems)};
+                                 std::move(chosen.completion), std::move(configuration.problems),
+                                 std::move(chosen.chat), to_chat_settings(configuration.settings)};
   };
   const auto make_pipeline = [&clock =
                                   clock_](std::shared_ptr<const lsp::DocumentStore> documents) {

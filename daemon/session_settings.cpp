@@ -68,4 +68,28 @@ lsp::Settings to_session_settings(const Settings& settings) {
   return result;
 }
 
+lsp::ChatSettings to_chat_settings(const Settings& settings) {
+  return {.max_tokens = static_cast<int>(settings.chat.max_tokens),
+          .temperature = static_cast<float>(settings.chat.temperature),
+          .top_p = static_cast<float>(settings.chat.top_p)};
+}
+
+bool has_chat_model(const Settings& settings) {
+  const bool same = settings.remote.url.empty() && settings.chat.model == settings.model.path;
+  return !settings.chat.model.empty() && !same;
+}
+
+Settings completion_engine_settings(Settings settings) {
+  if (has_chat_model(settings)) settings.model.kv_mebibytes -= settings.model.kv_mebibytes / 2;
+  return settings;
+}
+
+Settings chat_engine_settings(Settings settings) {
+  if (!has_chat_model(settings)) return settings;
+  settings.model.path = settings.chat.model;
+  settings.model.kv_mebibytes /= 2;
+  settings.remote = {};
+  return settings;
+}
+
 }  // namespace caretd::daemon

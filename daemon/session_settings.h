@@ -29,5 +29,13 @@ namespace caretd::daemon {
 [[nodiscard]] std::optional<std::string> read_ignore_file(const std::string& path);
 
 [[nodiscard]] lsp::Settings to_session_settings(const Settings& settings);
+[[nodiscard]] lsp::ChatSettings to_chat_settings(const Settings& settings);
+
+/// Whether chat.model names another model than the one that completes.
+[[nodiscard]] bool has_chat_model(const Settings& settings);
+/// The settings of the engine that completes and of the one that chats: the same, or a model each
+/// with half of the KV budget.
+[[nodiscard]] Settings completion_engine_settings(Settings settings);
+[[nodiscard]] Settings chat_engine_settings(Settings settings);
 
 }  // namespace caretd::daemon

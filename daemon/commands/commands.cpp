@@ -4,6 +4,7 @@ namespace caretd::daemon {
 
 void add_all_commands(CommandLine& line) {
   add_bench_command(line);
+  add_chat_command(line);
   add_checkpoint_command(line);
   add_complete_command(line);
   add_config_command(line);

@@ -7,6 +7,7 @@
 namespace caretd::daemon {
 
 void add_bench_command(CommandLine& line);
+void add_chat_command(CommandLine& line);
 void add_checkpoint_command(CommandLine& line);
 void add_complete_command(CommandLine& line);
 void add_config_command(CommandLine& line);

@@ -11,6 +11,7 @@
 
 #include "daemon/build_info.h"
 #include "daemon/commands/commands.h"
+#include "daemon/session_settings.h"
 
 namespace caretd::daemon {
 
@@ -45,6 +46,11 @@ std::vector<Finding> examine(const CommandContext& context, const DoctorOptions&
   append(examine_gpus(context, settings));
   append(examine_model(context, settings));
   if (!options.quick) append(examine_weights(context, settings));
+  if (has_chat_model(configuration.settings)) {
+    const ModelSettings chat = chat_engine_settings(configuration.settings).model;
+    append(examine_model(context, chat));
+    if (!options.quick) append(examine_weights(context, chat));
+  }
   append(examine_daemon(context));
   if (!options.quick) append(run_self_test(context, settings));
   return all;

@@ -146,6 +146,21 @@ std::vector<Key> completion_keys() {
   };
 }
 
+std::vector<Key> chat_keys() {
+  constexpr auto kChat = &Settings::chat;
+  return {
+      make_key("chat.model", KeyScope::machine, kChat, &ChatSettings::model,
+               "Folder of a model for chat and code actions. Empty: the one that completes. Two "
+               "models share model.kv_mebibytes, half each."),
+      make_key("chat.max_tokens", KeyScope::project, kChat, &ChatSettings::max_tokens,
+               "Longest reply, in tokens; at most half of the model's window.", {1, 16384}),
+      make_key("chat.temperature", KeyScope::project, kChat, &ChatSettings::temperature,
+               "How freely replies are worded. 0: always the likeliest token.", {0, 2}),
+      make_key("chat.top_p", KeyScope::project, kChat, &ChatSettings::top_p,
+               "Share of the probability that the tokens of a reply are chosen from.", {0.01, 1}),
+  };
+}
+
 std::vector<Key> daemon_keys() {
   constexpr auto kMachine = KeyScope::machine;
   constexpr auto kDaemon = &Settings::daemon;
@@ -326,6 +341,7 @@ std::span<const Key> all_keys() {
   static const std::vector<Key> keys = [] {
     std::vector<Key> all = model_keys();
     append(all, completion_keys());
+    append(all, chat_keys());
     append(all, daemon_keys());
     append(all, http_keys());
     return all;

@@ -48,6 +48,14 @@ struct CompletionSettings {
   std::vector<std::string> language_min_probability;  ///< "languageId=probability"
 };
 
+/// Which model chats and edits, and how.
+struct ChatSettings {
+  std::string model;  ///< folder; empty: the model that completes
+  std::int64_t max_tokens = 512;
+  double temperature = 0.3;
+  double top_p = 0.95;
+};
+
 struct ContextSettings {
   bool related_code = true;
   std::vector<std::string> ignore;
@@ -92,6 +100,7 @@ struct Settings {
   ModelSettings model;
   RemoteSettings remote;
   CompletionSettings completion;
+  ChatSettings chat;
   ContextSettings context;
   DaemonSettings daemon;
   ListenSettings listen;

@@ -112,6 +112,7 @@ class DaemonProcess {
   ThreadPool workers_;
   SessionFactory factory_;
   DefaultEngine default_engine_;  // loads before the first editor or HTTP client asks
+  std::shared_ptr<engine::Engine> default_chat_engine_;
   TimePoint last_activity_;
   TimePoint last_session_ = last_activity_;
   // Last, so that they end first: sessions and HTTP clients use everything above.
@@ -153,7 +154,9 @@ void DaemonProcess::run() {
 void DaemonProcess::preload() {
   // An HTTP client cannot bring settings of its own, so what it asks is the daemon's own engine.
   if (options_.on_demand && settings_.http.address.empty()) return;
-  default_engine_.set(factory_.engines().engine_for(settings_));
+  SessionEngines engines = factory_.engines().engines_for(settings_);
+  default_engine_.set(std::move(engines.completion));
+  default_chat_engine_ = std::move(engines.chat);
 }
 
 Result<void> DaemonProcess::serve_http() {

@@ -5,6 +5,7 @@ import json
 import os
 import pathlib
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -153,6 +154,65 @@ class Doctor(CommandTest):
         findings = self.findings("--quick", "--model", self.home / "none", "--device", "cuda", code=1)
         texts = [finding["text"] for finding in findings if finding["severity"] == "problem"]
         self.assertTrue(any(str(self.home / "none") in text for text in texts), texts)
+
+
+class Chat(CommandTest):
+    QUESTION = ("Write a docstring for this function.\n\n```python\ndef add(a, b):\n"
+                "    return a + b\n```")
+
+    def lines(self, *arguments, **variables):
+        done = self.run_caretd("chat", "--json", *arguments, **variables)
+        return [json.loads(line) for line in done.stdout.splitlines()]
+
+    def test_a_question_is_asked_in_words_or_on_stdin(self):
+        greedy = ("--set", "chat.temperature=0", "--set", "chat.max_tokens=20")
+        asked = self.run_caretd("chat", *greedy, self.QUESTION)
+        self.assertGreater(len(asked.stdout.strip()), 3)
+        self.assertIn("'tiny' is a tiny model", asked.stderr)
+        piped = subprocess.run([CARETD, "chat", *greedy], input=self.QUESTION, text=True,
+                               capture_output=True, env=self.environment, timeout=120)
+        self.assertEqual((0, asked.stdout), (piped.returncode, piped.stdout))
+        self.assertEqual(2, subprocess.run([CARETD, "chat"], input=" \n", text=True, timeout=120,
+                                           capture_output=True, env=self.environment).returncode)
+
+    def test_json_has_the_prompt_the_pieces_and_the_whole(self):
+        source = self.home / "sample.py"
+        source.write_text("def add(a, b):\n    return a + b\n")
+        secret = self.home / ".env"
+        secret.write_text("KEY=1\n")
+        opening, *pieces, whole = self.lines("--file", source, "--file", secret,
+                                             "--set", "chat.max_tokens=20", "What is this")
+        context = {pathlib.Path(item["uri"]).name: item for item in opening["context"]}
+        self.assertGreater(context["sample.py"]["tokens"], 10)
+        self.assertEqual("ignored", context[".env"]["leftOut"])
+        self.assertEqual(whole["content"], "".join(piece["content"] for piece in pieces))
+        self.assertEqual(opening["conversationId"], whole["conversationId"])
+        missing = self.run_caretd("chat", "--file", self.home / "none.py", "What is this", code=3)
+        self.assertIn("none.py", missing.stderr)
+
+    def test_an_interrupt_keeps_what_came_and_is_told_by_the_exit_code(self):
+        # At this temperature a reply hardly ever ends by itself.
+        endless = ("--json", "--set", "chat.temperature=2", "--set", "chat.max_tokens=1000", "Talk")
+        with subprocess.Popen([CARETD, "chat", *endless], stdout=subprocess.PIPE, text=True,
+                              stderr=subprocess.DEVNULL, env=self.environment) as chat:
+            for _ in range(3):
+                line = chat.stdout.readline()
+            self.assertIn("content", json.loads(line))
+            chat.send_signal(signal.SIGINT)
+            *_, last = chat.stdout.read().splitlines()
+            self.assertEqual(1, chat.wait(timeout=60))
+        self.assertEqual("cancelled", json.loads(last)["finishReason"])
+        self.assertLess(json.loads(last)["usage"]["generatedTokens"], 900)
+
+    def test_a_chat_model_of_its_own_is_used(self):
+        other = self.home / "talker"
+        shutil.copytree(TINY, other)
+        done = self.run_caretd("chat", "--set", f"chat.model={other}", "--set", "chat.max_tokens=4", "Hi")
+        self.assertIn("'talker' is a tiny model", done.stderr)
+        (other / "tokenizer_config.json").write_text("{}")
+        done = self.run_caretd("chat", "--set", f"chat.model={other}", "Hi", code=1)
+        self.assertIn("'talker' cannot chat", done.stderr)
+        self.assertIn("chat.model names the folder of one that can", done.stderr)
 
 
 class Models(CommandTest):

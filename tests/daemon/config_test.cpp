@@ -132,6 +132,28 @@ TEST_CASE("each language may have a gate of its own") {
   }
 }
 
+TEST_CASE("two models share the KV budget; one model has it alone") {
+  Settings settings;
+  settings.model.path = "/models/base";
+  settings.model.kv_mebibytes = 101;
+  settings.remote.url = "http://box";
+  CHECK_FALSE(has_chat_model(settings));
+  CHECK(chat_engine_settings(settings).model == completion_engine_settings(settings).model);
+  settings.chat.model = "/models/base";
+  CHECK(has_chat_model(settings));  // a remote one completes
+  settings.remote.url.clear();
+  CHECK_FALSE(has_chat_model(settings));
+  settings.remote.url = "http://box";
+  settings.chat.model = "/models/instruct";
+  const Settings completes = completion_engine_settings(settings);
+  const Settings chats = chat_engine_settings(settings);
+  CHECK(completes.model.path == "/models/base");
+  CHECK(completes.remote.url == "http://box");
+  CHECK(chats.model.path == "/models/instruct");
+  CHECK(chats.remote.url.empty());
+  CHECK(completes.model.kv_mebibytes + chats.model.kv_mebibytes == 101);
+}
+
 TEST_CASE("broken TOML names the line and does not repeat the text") {
   const auto layer =
       parse_settings(Layer::user_file, "[model]\npath = secret-of-the-user\n", "c.toml");

@@ -13,6 +13,13 @@
 
 namespace caretd::daemon::api {
 
+/// The engine with what a request needs of it, all of one moment.
+struct ReadyEngine {
+  std::shared_ptr<engine::Engine> engine;
+  std::shared_ptr<const engine::ModelInfo> model;
+  std::shared_ptr<const engine::Tokenizer> tokenizer;
+};
+
 namespace {
 
 using engine::EngineState;
@@ -20,13 +27,6 @@ using engine::Priority;
 using lsp::Json;
 
 constexpr std::string_view kJson = "application/json";
-
-/// The engine with what a request needs of it, all of one moment.
-struct ReadyEngine {
-  std::shared_ptr<engine::Engine> engine;
-  std::shared_ptr<const engine::ModelInfo> model;
-  std::shared_ptr<const engine::Tokenizer> tokenizer;
-};
 
 void refuse(Reply& reply, const ApiError& error) {
   reply.respond(error.status, kJson, to_body(error), error.retry_after_s);

@@ -20,17 +20,17 @@ function M.visible() return inline.visible() end
 --- Text for a statusline.
 function M.statusline() return require('caretd.status').text() end
 
--- What a key did before: its mapping, or the key itself.
+-- What a key did before: its mapping, or the key itself; ahead of keys that were typed meanwhile.
 local function previous_meaning(lhs)
   local mapping = vim.fn.maparg(lhs, 'i', false, true)
   if vim.tbl_isempty(mapping) then
-    return function() vim.api.nvim_feedkeys(vim.keycode(lhs), 'n', false) end
+    return function() vim.api.nvim_feedkeys(vim.keycode(lhs), 'in', false) end
   end
   return function()
     if mapping.callback and mapping.expr == 0 then return mapping.callback() end
     local keys = mapping.callback and mapping.callback() or mapping.rhs
     if mapping.expr == 1 and not mapping.callback then keys = vim.api.nvim_eval(mapping.rhs) end
-    vim.api.nvim_feedkeys(vim.keycode(keys or ''), mapping.noremap == 1 and 'n' or 'm', false)
+    vim.api.nvim_feedkeys(vim.keycode(keys or ''), mapping.noremap == 1 and 'in' or 'im', false)
   end
 end
 

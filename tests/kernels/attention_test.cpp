@@ -113,6 +113,8 @@ TEST_CASE("attention agrees with float64 whatever the shape, the position and th
       {.tokens = 1, .first_position = 63},
       {.tokens = 1, .first_position = 64},
       {.tokens = 1, .heads = 6, .latent = 128, .width = 160, .first_position = 500},
+      {.tokens = 1, .heads = 8, .latent = 20, .width = 26, .first_position = 70},
+      {.tokens = 2, .heads = 6, .latent = 128, .width = 160, .first_position = 130},
       {.tokens = 7, .heads = 2, .first_position = 60},
       {.tokens = 20, .heads = 5, .first_position = 0},
       {.tokens = 130, .heads = 1, .latent = 20, .width = 26, .first_position = 3},

@@ -28,6 +28,64 @@ void transpose_keys(const float* page, int keys, int width, float* to) {
   }
 }
 
+/// scores[r][key] = queries[r] . page[key], the keys as they lie: for few rows, turning a page
+/// around costs more than the products. Reads and writes whole groups of four keys.
+template <int Rows>
+void score_block(const float* const* queries, const float* page, int keys, int width,
+                 float* scores) {
+  constexpr int kGroup = 4;
+  for (int key = 0; key < keys; key += kGroup) {
+    const float* group = page + static_cast<std::ptrdiff_t>(key) * width;
+    Lanes sums[Rows][kGroup];
+    for (auto& row : sums) {
+      for (Lanes& lanes : row) lanes = Lanes::zero();
+    }
+    const auto add = [&](int d, auto load) {
+      Lanes part[kGroup];
+      for (int i = 0; i < kGroup; ++i) part[i] = load(group + i * width + d);
+      for (int r = 0; r < Rows; ++r) {
+        const Lanes query = load(queries[r] + d);
+        for (int i = 0; i < kGroup; ++i) sums[r][i] = multiply_add(query, part[i], sums[r][i]);
+      }
+    };
+    int d = 0;
+    for (; d + kPanel <= width; d += kPanel) {
+      for (int i = kGroup; i < 2 * kGroup; ++i) __builtin_prefetch(group + i * width + d);
+      add(d, [](const float* from) { return Lanes::load(from); });
+    }
+    if (d < width) {
+      add(d, [&](const float* from) { return Lanes::load_first(from, width - d); });
+    }
+    for (int r = 0; r < Rows; ++r) Lanes::store_sums(sums[r], scores + r * kKeysPerPage + key);
+  }
+}
+
+/// score_block for a number of rows known at run time, 1 <= rows <= Rows.
+template <int Rows>
+void score_rows(int rows, const float* const* queries, const float* page, int keys, int width,
+                float* scores) {
+  if constexpr (Rows > 1) {
+    if (rows < Rows) return score_rows<Rows - 1>(rows, queries, page, keys, width, scores);
+  }
+  score_block<Rows>(queries, page, keys, width, scores);
+}
+
+/// The scores of one page, `padded` (whole panels of) keys. Uses `turned` to turn the page around
+/// where many rows make that worth while.
+void score_page(const float* const* queries, int rows, const float* page, int keys, int padded,
+                int width, float* turned, float* scores) {
+  if (rows <= Lanes::kScoreRows) {
+    for (int r = 0; r < rows; r += Lanes::kScoreBlock) {
+      const int block = rows - r < Lanes::kScoreBlock ? rows - r : Lanes::kScoreBlock;
+      score_rows<Lanes::kScoreBlock>(block, queries + r, page, keys, width,
+                                     scores + static_cast<std::ptrdiff_t>(r) * kKeysPerPage);
+    }
+    return;
+  }
+  transpose_keys(page, keys, width, turned);
+  multiply(queries, rows, width, turned, kKeysPerPage, scores, kKeysPerPage, padded, false);
+}
+
 /// Turns a row's scores of one page, of which the first `visible` count, into weights
 /// exp(score - maximum), and brings the row's running sum and output to the new maximum.
 void update_softmax(float* scores, int visible, int keys, int latent, float& maximum, float& sum,
@@ -78,9 +136,7 @@ void attend(const AttentionJob& job, float* scratch) {
     const int left = job.end_key - first;
     const int keys = left < kKeysPerPage ? left : kKeysPerPage;
     const int padded = (keys + kPanel - 1) / kPanel * kPanel;
-    transpose_keys(page, keys, job.width, keys_by_dimension);
-    multiply(query_rows, rows, job.width, keys_by_dimension, kKeysPerPage, scores, kKeysPerPage,
-             padded, false);
+    score_page(query_rows, rows, page, keys, padded, job.width, keys_by_dimension, scores);
     for (int r = 0; r < rows; ++r) {
       const int seen = job.first_position + r / job.heads + 1 - first;
       update_softmax(scores + static_cast<std::ptrdiff_t>(r) * kKeysPerPage,

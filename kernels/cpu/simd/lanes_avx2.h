@@ -20,6 +20,9 @@ struct Lanes {
   static constexpr int kBlockVectors = 1;
   static constexpr int kDirectRows = 6;
 
+  static constexpr int kScoreRows = 0;  ///< too few registers: see lanes_avx512.h
+  static constexpr int kScoreBlock = 1;
+
   static Lanes zero() { return {_mm256_setzero_ps(), _mm256_setzero_ps()}; }
   static Lanes broadcast(float x) { return {_mm256_set1_ps(x), _mm256_set1_ps(x)}; }
 
@@ -99,6 +102,9 @@ struct Lanes {
   friend Lanes zero_below(Lanes a, Lanes x, Lanes limit) {
     return {_mm256_and_ps(a.low, _mm256_cmp_ps(x.low, limit.low, _CMP_GE_OQ)),
             _mm256_and_ps(a.high, _mm256_cmp_ps(x.high, limit.high, _CMP_GE_OQ))};
+  }
+  static void store_sums(const Lanes (&v)[4], float* out) {
+    for (int i = 0; i < 4; ++i) out[i] = v[i].sum();
   }
   [[nodiscard]] float sum() const {
     const __m256 eight = _mm256_add_ps(low, high);

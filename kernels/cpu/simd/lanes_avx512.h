@@ -21,6 +21,11 @@ struct Lanes {
   /// Rows up to which weights are converted in registers, without a detour through memory.
   static constexpr int kDirectRows = 12;
 
+  /// Rows up to which scores are computed from keys as they lie, and how many at a time: four keys
+  /// of six rows fill the registers.
+  static constexpr int kScoreRows = 12;
+  static constexpr int kScoreBlock = 6;
+
   static Lanes zero() { return {_mm512_setzero_ps()}; }
   static Lanes broadcast(float x) { return {_mm512_set1_ps(x)}; }
 
@@ -70,6 +75,21 @@ struct Lanes {
   /// a where x >= limit, 0 elsewhere.
   friend Lanes zero_below(Lanes a, Lanes x, Lanes limit) {
     return {_mm512_maskz_mov_ps(_mm512_cmp_ps_mask(x.v, limit.v, _CMP_GE_OQ), a.v)};
+  }
+  /// out[i] = the sum of v[i]'s lanes.
+  static void store_sums(const Lanes (&v)[4], float* out) {
+    const auto fold = [](__m512 low, __m512 high) {
+      return _mm512_add_ps(_mm512_unpacklo_ps(low, high), _mm512_unpackhi_ps(low, high));
+    };
+    const __m512d first = _mm512_castps_pd(fold(v[0].v, v[1].v));
+    const __m512d second = _mm512_castps_pd(fold(v[2].v, v[3].v));
+    const __m512d quarters =
+        _mm512_castps_pd(_mm512_add_ps(_mm512_castpd_ps(_mm512_unpacklo_pd(first, second)),
+                                       _mm512_castpd_ps(_mm512_unpackhi_pd(first, second))));
+    const __m256 halves = _mm256_add_ps(_mm256_castpd_ps(_mm512_castpd512_pd256(quarters)),
+                                        _mm256_castpd_ps(_mm512_extractf64x4_pd(quarters, 1)));
+    _mm_storeu_ps(out,
+                  _mm_add_ps(_mm256_castps256_ps128(halves), _mm256_extractf128_ps(halves, 1)));
   }
   [[nodiscard]] float sum() const { return _mm512_reduce_add_ps(v); }
   [[nodiscard]] float maximum() const { return _mm512_reduce_max_ps(v); }

@@ -26,6 +26,9 @@ struct Lanes {
     return result;
   }
 
+  static constexpr int kScoreRows = 0;  ///< too few registers: see lanes_avx512.h
+  static constexpr int kScoreBlock = 1;
+
   static Lanes zero() { return broadcast(0.0F); }
   static Lanes broadcast(float x) {
     return each([x](int) { return x; });
@@ -90,6 +93,9 @@ struct Lanes {
   }
   friend Lanes zero_below(const Lanes& a, const Lanes& x, const Lanes& limit) {
     return each([&](int i) { return x.v[i] >= limit.v[i] ? a.v[i] : 0.0F; });
+  }
+  static void store_sums(const Lanes (&v)[4], float* out) {
+    for (int i = 0; i < 4; ++i) out[i] = v[i].sum();
   }
   [[nodiscard]] float sum() const {
     float total = 0.0F;

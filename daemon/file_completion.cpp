@@ -19,7 +19,7 @@ namespace caretd::daemon {
 
 namespace {
 
-constexpr std::uintmax_t kLargestFile = 64 << 20;
+constexpr std::uintmax_t kLargestSourceFile = 64 << 20;
 
 /// Cuts a trailing ":NUMBER" off `text`.
 std::optional<std::uint32_t> cut_number(std::string_view& text) {
@@ -120,7 +120,7 @@ Result<lsp::DocumentSnapshot> read_document(const std::filesystem::path& file) {
   std::error_code error;
   const auto size = std::filesystem::file_size(file, error);
   if (error) return fail(ErrorKind::not_found, file.string() + ": " + error.message());
-  if (size > kLargestFile) {
+  if (size > kLargestSourceFile) {
     return fail(ErrorKind::invalid_input, file.string() + " is larger than 64 MiB");
   }
   std::ifstream stream(file, std::ios::binary);

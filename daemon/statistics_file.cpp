@@ -25,7 +25,7 @@ namespace {
 namespace fs = std::filesystem;
 
 /// A full file has some 30 KB.
-constexpr std::uintmax_t kLargestFile = std::uintmax_t{4} << 20;
+constexpr std::uintmax_t kLargestStatisticsFile = std::uintmax_t{4} << 20;
 
 fs::path with_ending(const fs::path& file, std::string_view ending) {
   return file.string() + std::string(ending);
@@ -106,7 +106,7 @@ class KeptStatistics {
 Result<lsp::StatisticsRecord> read_statistics(const fs::path& file) {
   std::error_code error;
   if (!fs::exists(file, error)) return lsp::StatisticsRecord{};
-  if (!fs::is_regular_file(file, error) || fs::file_size(file, error) > kLargestFile) {
+  if (!fs::is_regular_file(file, error) || fs::file_size(file, error) > kLargestStatisticsFile) {
     return fail(ErrorKind::invalid_input, file.string() + " is no file of statistics");
   }
   std::ifstream stream(file, std::ios::binary);

@@ -15,7 +15,7 @@ namespace caretd::daemon {
 
 namespace {
 
-constexpr std::size_t kLargestFile = std::size_t{512} << 20;
+constexpr std::size_t kLargestCaseFile = std::size_t{512} << 20;
 
 /// Plain or compressed: zlib's reader tells them apart.
 Result<std::string> read_maybe_compressed(const std::filesystem::path& file) {
@@ -31,7 +31,7 @@ Result<std::string> read_maybe_compressed(const std::filesystem::path& file) {
     if (bytes < 0) return fail(ErrorKind::io, file.string() + " is damaged or cannot be read");
     if (bytes == 0) return text;
     text.append(buffer, 0, static_cast<std::size_t>(bytes));
-    if (text.size() > kLargestFile) {
+    if (text.size() > kLargestCaseFile) {
       return fail(ErrorKind::invalid_input, file.string() + " holds more than 512 MiB");
     }
   }

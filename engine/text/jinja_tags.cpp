@@ -27,7 +27,7 @@ std::optional<char> unescaped(char letter) {
   }
 }
 
-std::string quoted(std::string_view content) {
+std::string in_quotes(std::string_view content) {
   std::string code = "'";
   for (const char c : content) {
     if (c == '\\' || c == '\'') code.push_back('\\');
@@ -98,7 +98,7 @@ class TagReader {
       if (rest_.front() == '\'' || rest_.front() == '"') {
         const auto string = jinja_string(rest_);
         if (!string) return false;
-        code += quoted(string->content);
+        code += in_quotes(string->content);
         rest_.remove_prefix(string->length);
       } else {
         if (!is_space(rest_.front())) code.push_back(rest_.front());

@@ -174,7 +174,8 @@ TEST_CASE("a project may set languages, ignore rules and budgets and nothing els
     const bool names_a_resource =
         key.name.starts_with("model.") || key.name.starts_with("remote.") ||
         key.name.starts_with("listen.") || key.name.starts_with("http.") ||
-        key.name.starts_with("log.") || key.name.starts_with("daemon.");
+        key.name.starts_with("log.") || key.name.starts_with("daemon.") ||
+        key.name == "chat.model";
     INFO(key.name);
     CHECK(names_a_resource == (key.scope == KeyScope::machine));
   }
@@ -257,7 +258,7 @@ TEST_CASE("client settings of any shape are reported, never fatal") {
         {read_json_settings(Layer::initialization_options, nlohmann::json::parse(text), "client")});
   };
   CHECK(read("null").problems.empty());
-  CHECK(read("[]").problems.size() == 1);
+  CHECK(read("[1]").problems.size() == 1);
   CHECK(read(R"({"completion":[1]})").problems.size() == 1);
   CHECK(read(R"({"completion":{"enabled":{"a":{"b":{"c":{"d":1}}}}}})").problems.size() == 1);
   CHECK(read(R"({"caretd":{"completion":{"enabled":false}}})").settings.completion.enabled ==

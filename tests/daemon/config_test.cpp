@@ -174,8 +174,7 @@ TEST_CASE("a project may set languages, ignore rules and budgets and nothing els
     const bool names_a_resource =
         key.name.starts_with("model.") || key.name.starts_with("remote.") ||
         key.name.starts_with("listen.") || key.name.starts_with("http.") ||
-        key.name.starts_with("log.") || key.name.starts_with("daemon.") ||
-        key.name == "chat.model";
+        key.name.starts_with("log.") || key.name.starts_with("daemon.") || key.name == "chat.model";
     INFO(key.name);
     CHECK(names_a_resource == (key.scope == KeyScope::machine));
   }

@@ -197,7 +197,7 @@ void RemoteEngine::look_for_server() {
 }
 
 /// A server that is loading its model is waited for. About others the user is told; they are looked
-/// for now and then, so that editors recover by themselves.
+/// for every few seconds, so that editors recover by themselves.
 void RemoteEngine::not_found(const Error& error) {
   const bool loading = error.kind == ErrorKind::unavailable;
   look_again_ = clock_.now() + (loading ? Duration(kStillLoading) : Duration(kLookAgain));

@@ -21,6 +21,9 @@ URI = "file:///project/config.py"
 TEXT = ('import json\n\n\ndef save_config(path, config):\n    """Write a configuration as JSON."""\n'
         '    with open(path, "w") as f:\n        \n')
 HOLE = {"line": 6, "character": 8}
+# The right answer of the embedded model for TEXT at HOLE.
+ANSWER = "json.dump(config, f, indent=2)"
+FULL = os.environ.get("CARETD_LIFE_FULL") == "1"
 PATIENCE = 60  # seconds for what takes one on a machine that does nothing else
 
 

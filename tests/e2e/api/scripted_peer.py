@@ -67,6 +67,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def log_message(self, *_):
         pass
 
+    def end_headers(self):
+        if self.peer.differences.get("closes"):
+            self.send_header("Connection", "close")
+        super().end_headers()
+
     def reply(self, status, value):
         body = json.dumps(value).encode()
         self.send_response(status)

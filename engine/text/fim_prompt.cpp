@@ -1,10 +1,20 @@
 #include "engine/text/fim_prompt.h"
 
+#include <algorithm>
 #include <utility>
 #include <variant>
 
 namespace caretd::engine {
 namespace {
+
+// Tokens that the beginning of one longer token may be split into: " js" "o" for " json".
+constexpr std::size_t kMostHealed = 4;
+
+bool begins_longer_token(const Tokenizer& tokenizer, std::string_view bytes) {
+  return std::ranges::any_of(tokenizer.agreeing_with(bytes), [&](TokenId id) {
+    return tokenizer.bytes(id).size() > bytes.size();
+  });
+}
 
 bool is_empty(const PromptPart& part) {
   const auto* text = std::get_if<std::string>(&part);
@@ -44,8 +54,17 @@ HealedTokens heal(const Tokenizer& tokenizer, std::string_view text) {
   HealedTokens healed{tokenizer.encode(text), {}};
   const bool at_line_start = text.ends_with('\n') && tokenizer.splits_at_newlines();
   if (healed.kept.empty() || at_line_start) return healed;
-  healed.forced_prefix = tokenizer.bytes(healed.kept.back());
-  healed.kept.pop_back();
+  std::size_t dropped = 1;
+  std::string end;
+  for (std::size_t count = 1; count <= std::min(kMostHealed, healed.kept.size()); ++count) {
+    end.insert(0, tokenizer.bytes(healed.kept[healed.kept.size() - count]));
+    if (begins_longer_token(tokenizer, end)) dropped = count;
+  }
+  const auto first = healed.kept.end() - static_cast<std::ptrdiff_t>(dropped);
+  for (auto token = first; token != healed.kept.end(); ++token) {
+    healed.forced_prefix += tokenizer.bytes(*token);
+  }
+  healed.kept.erase(first, healed.kept.end());
   return healed;
 }
 

@@ -58,6 +58,9 @@ struct CompletionSite {
   std::string literal_end;   ///< what ends an Extent::literal
   int block_indent = -1;     ///< columns of the line that opened the block, for Extent::block
   bool inside_word = false;  ///< word characters on both sides of the hole
+  /// What stands in front of the hole is taken for a finished statement where the model says so by
+  /// ending the line: the completion is the next one then. Nothing follows on the hole's line.
+  bool may_begin_below = false;
   IndentStyle indent;
   bool crlf = false;  ///< lines of the file end in CR LF
 

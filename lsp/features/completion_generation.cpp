@@ -73,6 +73,7 @@ void CompletionService::start(DocumentState& state) {
   const JobPtr job = make_job(request.query, PlanPurpose::keystroke, request.invoked);
   if (!job->request.model.info) return answer(take_waiting(state), Outcome::answered);
   job->ticket = state.waiting->ticket;
+  job->request.follows_acceptance = state.waiting->follows_acceptance;
   state.active = job;
   run(job);
 }
@@ -164,6 +165,7 @@ bool CompletionService::choose_alternatives(DocumentState& state, const JobPtr& 
   for (const Fork& fork : forks) {
     const JobPtr other = make_job(job->request.query, PlanPurpose::keystroke, true);
     other->ticket = job->ticket;
+    other->request.follows_acceptance = job->request.follows_acceptance;
     other->fork = fork;
     choosing.jobs.push_back(other);
   }
@@ -202,6 +204,7 @@ void CompletionService::start_ahead(DocumentState& state, const PromptQuery& que
   if (state.ahead) state.ahead->run->cancel();
   const JobPtr job = make_job(query, purpose, false);
   if (!job->request.model.info) return state.ahead.reset();
+  job->request.follows_acceptance = purpose == PlanPurpose::continuation;
   state.ahead = job;
   run(job);
 }

@@ -33,6 +33,8 @@ struct PlanRequest {
   PromptQuery query;
   PlanPurpose purpose = PlanPurpose::keystroke;
   bool invoked = false;  ///< the user asked; else the editor did
+  /// The text up to the hole was suggested and accepted, or is taken as accepted.
+  bool follows_acceptance = false;
   PromptBudget budget;
   PromptModel model;
   Settings settings;
@@ -73,14 +75,6 @@ class CompletionPipeline {
   virtual void did_save(const std::string& /*uri*/) {}
   /// URIs of the workspace's folders, once they are known.
   virtual void set_workspace(const std::vector<std::string>&) {}
-};
-
-/// Prefix and suffix cut to the budget, and no knowledge of syntax.
-class PlainPipeline final : public CompletionPipeline {
- public:
-  static constexpr int kMaxLines = 8;
-
-  [[nodiscard]] CompletionPlan plan(const PlanRequest& request) override;
 };
 
 }  // namespace caretd::lsp

@@ -17,7 +17,8 @@ void CompletionService::complete(CompletionRequest request, std::stop_token canc
   DocumentState& state = documents_[document];
   supersede(state);
   const bool follows_acceptance = std::exchange(state.just_accepted, false);
-  Ask ask{next_ticket_++, std::move(request), deps_.clock.now(), std::move(done), nullptr};
+  Ask ask{next_ticket_++, std::move(request), deps_.clock.now(), std::move(done),
+          nullptr,        follows_acceptance};
   if (cancelled.stop_requested()) return answer(std::move(ask), Outcome::cancelled);
 
   const auto cached = state.cache.find(ask.request.query);

@@ -93,6 +93,7 @@ class CompletionService : public std::enable_shared_from_this<CompletionService>
     TimePoint received;
     Done done;
     std::shared_ptr<void> cancel_callback;
+    bool follows_acceptance = false;  ///< the latest edit put a whole suggestion in
   };
   /// Alternatives to the first suggestion, decoded side by side for the waiting ask.
   struct Choosing {

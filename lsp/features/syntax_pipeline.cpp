@@ -44,6 +44,11 @@ bool is_in_comment(const PromptQuery& query, const SyntaxTree* tree, const Langu
   });
 }
 
+// Neither text nor a string that is open goes on behind the hole.
+bool nothing_behind(const CompletionSite& site) {
+  return trimmed(site.rest).empty() && site.quote == 0 && site.extent != Extent::literal;
+}
+
 Anchoring anchoring_for(PlanPurpose purpose) {
   switch (purpose) {
     case PlanPurpose::rest:
@@ -195,7 +200,11 @@ CompletionPlan SyntaxPipeline::plan(const PlanRequest& request) {
   CompletionSite site = describe_site(query, language, tree.get());
   const bool automatic = request.purpose == PlanPurpose::keystroke && !request.invoked;
   if (automatic && !may_ask_automatically(site)) return refused("word");
-  if (!request.settings.multiline) site.extent = Extent::line;
+  if (!request.settings.multiline) {
+    site.extent = Extent::line;
+  } else if (request.follows_acceptance) {
+    site.may_begin_below = nothing_behind(site);
+  }
 
   AnchoredPrompt prompt = anchored(request, site, tree, language);
   if (prompt.secret_at_hole) return refused("secret");

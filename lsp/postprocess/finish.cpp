@@ -43,12 +43,20 @@ void trim_end(std::string& text) {
   text.resize(last == std::string::npos ? 0 : last + 1);
 }
 
+std::string_view first_line(std::string_view text) {
+  return text.substr(0, text.find('\n'));
+}
+
+// `text` is not blank. Where it begins below the hole's line, that line is the one above.
 bool repeats_line_above(const CompletionSite& site, std::string_view text) {
-  const std::string line = std::string(site.typed()) + std::string(text.substr(0, text.find('\n')));
+  const std::size_t newline = text.substr(0, text.find_first_not_of(" \t\n")).rfind('\n');
+  const bool below = newline != std::string_view::npos && !trimmed(site.typed()).empty();
+  const std::string line = below ? std::string(first_line(text.substr(newline + 1)))
+                                 : std::string(site.typed()) + std::string(first_line(text));
+  const std::string_view above = below ? site.typed() : std::string_view(site.line_above);
   const bool says_something = std::ranges::any_of(trimmed(line), is_word_character);
-  return says_something && trimmed(line) == trimmed(site.line_above) &&
-         indent_columns(line, site.indent.width) ==
-             indent_columns(site.line_above, site.indent.width);
+  return says_something && trimmed(line) == trimmed(above) &&
+         indent_columns(line, site.indent.width) == indent_columns(above, site.indent.width);
 }
 
 }  // namespace

@@ -8,10 +8,6 @@
 
 namespace caretd::lsp {
 
-/// Removes from the end of `completion` what the document has behind the hole anyway: the rest of
-/// the line `behind` begins with (`x)` before `)` becomes `x`), and whole lines that follow.
-[[nodiscard]] std::string without_overlap(std::string completion, std::string_view behind);
-
 /// Cuts the completion where its last lines are the next lines of the document. The last of them
 /// may be cut short (the token budget was reached).
 void cut_lines_that_follow(std::string& completion, const CompletionSite& site);

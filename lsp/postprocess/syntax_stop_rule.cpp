@@ -180,6 +180,7 @@ class SyntaxStopRule::Walk {
 
   std::optional<Stop> end_of_line(const Line& line) {
     ++lines_;
+    if (site_.may_begin_below && is_holes_own(line) && lines_ <= 2) return std::nullopt;
     if (site_.extent == Extent::line) return Stop{line.end, "line"};
     if (line.first.empty()) return blank_line(line);
     blank_lines_ = 0;
@@ -210,10 +211,14 @@ class SyntaxStopRule::Walk {
            (line.last == ")" || line.last == line.first);
   }
 
+  // Nothing but white space was generated up to the end of the line.
+  bool is_holes_own(const Line& line) const {
+    return trimmed(text_.substr(hole_, line.end - hole_)).empty();
+  }
+
   // A blank line ends nothing inside a block; two of them do.
   std::optional<Stop> blank_line(const Line& line) {
-    const bool only_the_holes_own = trimmed(text_.substr(hole_, line.end - hole_)).empty();
-    if (only_the_holes_own && lines_ <= 2) return std::nullopt;
+    if (is_holes_own(line) && lines_ <= 2) return std::nullopt;
     if (++blank_lines_ >= 2) return Stop{line.begin, "block"};
     return std::nullopt;
   }

@@ -73,6 +73,16 @@ TEST_CASE("healing takes off the last token and keeps the rest") {
   }
 }
 
+TEST_CASE("healing takes off all tokens of a word that is one token when it is complete") {
+  for (const Tokenizer* tokenizer : {&tiny_tokenizer(), &deepseek_tokenizer()}) {
+    REQUIRE(tokenizer->encode(" json").size() == 1);
+    REQUIRE(tokenizer->encode(" jso").size() > 1);
+    const auto healed = heal(*tokenizer, "return jso");
+    CHECK(healed.kept == tokenizer->encode("return"));
+    CHECK(healed.forced_prefix == " jso");
+  }
+}
+
 TEST_CASE("indentation before the cursor is healed so that the model may join it with a word") {
   const auto healed = heal(deepseek_tokenizer(), "def f():\n    ");
   CHECK(healed.forced_prefix == "    ");

@@ -143,7 +143,7 @@ TEST_CASE("a second question while the first is answered is refused") {
 }
 
 TEST_CASE("context goes in front of the question, fenced, with its tokens") {
-  SessionClient client({.script = always(" ok"), .syntax = true});
+  SessionClient client({.script = always(" ok")});
   client.start();
   client.open(kUri, "import os\n\n\ndef f(x):\n    return x\n");
   Json params = chat_params("What is this?");
@@ -176,7 +176,7 @@ TEST_CASE("context goes in front of the question, fenced, with its tokens") {
 }
 
 TEST_CASE("context that is too long is cut at a line, and the answer says so") {
-  SessionClient client({.script = always(" ok"), .syntax = true});
+  SessionClient client({.script = always(" ok")});
   client.start();
   std::string text;
   for (int i = 0; i < 2000; ++i)
@@ -199,7 +199,7 @@ TEST_CASE("context that is too long is cut at a line, and the answer says so") {
 }
 
 TEST_CASE("secrets are redacted and secret files left out") {
-  SessionClient client({.script = always(" ok"), .syntax = true});
+  SessionClient client({.script = always(" ok")});
   client.start();
   client.open(kUri, "api_key = \"sk_live_4eC39HqLyjWDarjtT1zdp7dc\"\n");
   client.open("file:///project/.env", "X=1\n", "plaintext");

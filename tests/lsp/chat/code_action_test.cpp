@@ -34,7 +34,7 @@ Json full_client() {
 }
 
 SessionOptions options(Script script) {
-  return {.script = std::move(script), .syntax = true};
+  return {.script = std::move(script)};
 }
 
 Json actions_at(SessionClient& client, int line, int character, Json context = Json::object()) {

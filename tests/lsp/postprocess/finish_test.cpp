@@ -92,6 +92,8 @@ TEST_CASE("nothing worth showing is not shown") {
   CHECK(accepted("python", "    total += 1\n    ^\n", "total += 1") == "-");
   CHECK(accepted("python", "    total += 1\n    ^\n", "total += 2") == "    total += 2");
   CHECK(accepted("javascript", "  }\n^\n", "}") == "-");
+  CHECK(accepted("python", "x = 1\nx = 1^\n", "\ny = 2") == "x = 1\ny = 2");
+  CHECK(accepted("python", "total = 1^\n", "\ntotal = 1") == "-");
 }
 
 TEST_CASE("control tokens and broken characters never reach the text") {

@@ -63,6 +63,24 @@ TEST_CASE("a statement ends the completion") {
         Stopped{"upon a time", "statement"});
 }
 
+TEST_CASE("behind an accepted statement the completion is the next one") {
+  const auto next = [](std::string_view language_id, std::string_view source,
+                       std::string_view output) {
+    CompletionSite site = CompletionCase(language_id, source).site;
+    CHECK(feed(site, output, 1).text.find_first_not_of(" \n") == std::string::npos);
+    site.may_begin_below = true;
+    return feed(site, output, 1);
+  };
+  CHECK(next("python", "def f():\n    x = 1^\n", "\n    y = 2\n    z = 3\n") ==
+        Stopped{"\n    y = 2", "statement"});
+  CHECK(next("python", "x = 1^\n", "\n\ny = 2\nz = 3\n") == Stopped{"\n\ny = 2", "statement"});
+  CHECK(next("python", "x = 1^\n", "\n\n\n\n\n") == Stopped{"", "block"});
+  CHECK(next("javascript", "function f() {\n  a();^\n}\n", "\n  b();\n  c();\n") ==
+        Stopped{"\n  b();", "statement"});
+  CHECK(next("javascript", "function f() {\n  a();^\n}\n", "\n}\nb();") == Stopped{"", "closer"});
+  CHECK(next("python", "# adds two^\n", "\n# numbers\nx = 1\n") == Stopped{"\n# numbers", "line"});
+}
+
 TEST_CASE("an entry of a list is a statement of its own") {
   CHECK(completed("javascript", "const a = {\n  b: 1,\n  ^\n};\n",
                   "c: [\n    2,\n  ],\n  d: 3,\n") == Stopped{"c: [\n    2,\n  ],", "statement"});

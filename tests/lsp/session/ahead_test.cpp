@@ -10,11 +10,12 @@ namespace {
 
 const std::string kUri = "file:///a.py";
 
-// The text in front of the hole, healed bytes included.
+// The text in front of the hole: P, what is typed on its line, healed bytes.
 std::string in_front(const engine::GenerationRequest& request) {
   const std::string prompt = prompt_to_string(request.prompt, *tiny_tokenizer());
   const std::size_t begin = prompt.find("<fim_begin>") + 11;
-  return prompt.substr(begin, prompt.find("<fim_hole>") - begin) + request.forced_prefix;
+  return prompt.substr(begin, prompt.find("<fim_hole>") - begin) +
+         prompt.substr(prompt.find("<fim_end>") + 9) + request.forced_prefix;
 }
 
 // Suggests "print(value)" and, behind that, "total = 0".
@@ -43,7 +44,7 @@ TEST_CASE("the continuation of a suggestion is ready when it is accepted") {
   REQUIRE(client.engine().wait_for_requests(2));
   const auto ahead = client.engine().requests()[1];
   CHECK(ahead.priority == engine::Priority::background);
-  CHECK(in_front(ahead) == "x = 1\nprint(value)");
+  CHECK(in_front(ahead) == "# a.py\nx = 1\nprint(value)");
   client.engine().drain();
   client.sync();
   client.insert(kUri, 1, 0, "print(value)");
@@ -152,7 +153,6 @@ TEST_CASE("who asks at a place that is being warmed does not wait for the warm-u
 
 TEST_CASE("the prompt is anchored afresh in the background, also behind an empty answer") {
   SessionOptions options = thinking_ahead(always(""));
-  options.syntax = true;
   SessionClient client(options);
   client.start();
   client.open(kUri, "x = 1\ny = \n");

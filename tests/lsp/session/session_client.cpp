@@ -89,10 +89,8 @@ SessionClient::~SessionClient() {
 
 lsp::SessionServices SessionClient::services() {
   return {statistics_,
-          [syntax = options_.syntax,
-           &clock = clock_](std::shared_ptr<const lsp::DocumentStore> documents)
+          [&clock = clock_](std::shared_ptr<const lsp::DocumentStore> documents)
               -> std::shared_ptr<lsp::CompletionPipeline> {
-            if (!syntax) return std::make_shared<lsp::PlainPipeline>();
             return std::make_shared<lsp::SyntaxPipeline>(
                 std::move(documents), clock, [](const std::string& path) {
                   return path == "/project/.gitignore" ? std::optional<std::string>("out/\n")

@@ -50,7 +50,6 @@ struct SessionOptions {
   Script script = always("");
   engine::EngineState state = engine::EngineState::ready;
   bool paused = false;
-  bool syntax = false;  ///< the pipeline that knows code; else the plain one
   /// Nothing beyond what is asked for, so that a test can count requests.
   lsp::Settings settings{
       .gate = {.automatic = 0}, .think_ahead = false, .warm_opened = false, .alternatives = 0};

@@ -1,4 +1,4 @@
-// Sessions with the pipeline that knows code.
+// What sessions do that takes knowledge of code.
 
 #include "tests/helpers/catch.h"
 #include "tests/lsp/session/session_client.h"
@@ -23,7 +23,7 @@ std::string refusal(SessionClient& client, const std::string& uri, int line, int
 }  // namespace
 
 TEST_CASE("the prompt is anchored: a keystroke changes only what is typed") {
-  SessionClient client({.script = always("value"), .syntax = true});
+  SessionClient client({.script = always("value")});
   client.start();
   client.open(kUri, "import os\n\n\ndef f():\n    x = \n    return x\n");
   client.complete(kUri, 4, 8);
@@ -40,14 +40,30 @@ TEST_CASE("the prompt is anchored: a keystroke changes only what is typed") {
 }
 
 TEST_CASE("a completion ends with its statement") {
-  SessionClient client({.script = always("foo(1)\n    y = 2\n    z = 3\n"), .syntax = true});
+  SessionClient client({.script = always("foo(1)\n    y = 2\n    z = 3\n")});
   client.start();
   client.open(kUri, "def f():\n    x = \n");
   CHECK(client.complete(kUri, 1, 8)[0]["insertText"] == "foo(1)");
 }
 
+TEST_CASE("behind a statement that was accepted the next one is suggested, else nothing is") {
+  SessionClient client({.script = [](const engine::GenerationRequest& request) {
+    const std::string prompt = prompt_of(request) + request.forced_prefix;
+    return prompt.ends_with("foo(1)") ? answer("\n    y = 2\n    z = 3\n") : answer("foo(1)");
+  }});
+  client.start();
+  client.open(kUri, "def f():\n    x = \n");
+  client.complete(kUri, 1, 8);
+  client.insert(kUri, 1, 8, "foo(1)");
+  CHECK(client.complete(kUri, 1, 14)[0]["insertText"] == "\n    y = 2");
+
+  const std::string typed = "file:///project/b.py";
+  client.open(typed, "def f():\n    x = foo(1)\n");
+  CHECK(client.complete(typed, 1, 14).empty());
+}
+
 TEST_CASE("comments are completed unless they are switched off") {
-  SessionClient client({.script = always("the rest"), .syntax = true});
+  SessionClient client({.script = always("the rest")});
   client.start();
   client.open(kUri, "x = 1\n# say \n");
   CHECK(client.complete(kUri, 1, 6).size() == 1);
@@ -58,7 +74,7 @@ TEST_CASE("comments are completed unless they are switched off") {
 }
 
 TEST_CASE("a secret file is never sent to the model") {
-  SessionClient client({.script = always("x"), .syntax = true});
+  SessionClient client({.script = always("x")});
   client.start();
   client.open("file:///project/.env", "TOKEN=\n", "shellscript");
   CHECK(refusal(client, "file:///project/.env", 0, 6) == "ignored");
@@ -66,7 +82,7 @@ TEST_CASE("a secret file is never sent to the model") {
 }
 
 TEST_CASE("files that rules ignore are neither completed nor used as context") {
-  SessionOptions options{.script = always("x"), .syntax = true};
+  SessionOptions options{.script = always("x")};
   options.settings.ignore = {"*.gen.py", "vendor"};
   SessionClient client(options);
   client.start();
@@ -82,7 +98,7 @@ TEST_CASE("files that rules ignore are neither completed nor used as context") {
 }
 
 TEST_CASE("definitions from open files stand in front of the prompt") {
-  SessionClient client({.script = always("x"), .syntax = true});
+  SessionClient client({.script = always("x")});
   client.start();
   const std::string other = "file:///project/helpers.py";
   client.open(other, "def helper(special_argument):\n    return 1\n");
@@ -94,7 +110,7 @@ TEST_CASE("definitions from open files stand in front of the prompt") {
 }
 
 TEST_CASE("nothing is suggested by itself in the middle of a word") {
-  SessionClient client({.script = always("x"), .syntax = true});
+  SessionClient client({.script = always("x")});
   client.start();
   client.open(kUri, "value = other\n");
   CHECK(refusal(client, kUri, 0, 10) == "word");
@@ -102,7 +118,7 @@ TEST_CASE("nothing is suggested by itself in the middle of a word") {
 }
 
 TEST_CASE("control tokens of the model never reach the text") {
-  SessionClient client({.script = always("foo<｜fim▁end｜>bar"), .syntax = true});
+  SessionClient client({.script = always("foo<｜fim▁end｜>bar")});
   client.start();
   client.open(kUri, "x = \n");
   CHECK(client.complete(kUri, 0, 4)[0]["insertText"] == "foo");

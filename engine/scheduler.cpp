@@ -110,6 +110,7 @@ Result<bool> Scheduler::step() {
   shares_.end_step();
   auto computed = compute(batch_);
   remove_ended();
+  if (idle()) forward_ended_.reset();  // what passes until the next request is nobody's cost
   ++totals_.steps;
   const Duration took = clock_.now() - now;
   totals_.longest_step = std::max(totals_.longest_step, took);

@@ -1,9 +1,10 @@
 // Load on the embedded model through engine.h: chats decoding together, keystrokes among them,
 // and what the scheduler costs. Prints one figure a line.
 //
-//   engine_load [--keystroke-step MS] [--background-step MS] [FOLDER]
+//   engine_load [--keystroke-step MS] [--background-step MS] [--chats N] [FOLDER]
+//
+// --chats N: nothing but N chats, five times.
 #include <algorithm>
-#include <atomic>
 #include <chrono>
 #include <cstdio>
 #include <cstring>
@@ -28,6 +29,7 @@ using Milliseconds = std::chrono::duration<double, std::milli>;
 struct Options {
   std::string folder = "models/tiny";
   LocalEngineOptions engine;
+  int chats = 0;
 };
 
 Options parse(int argc, char** argv) {
@@ -41,6 +43,8 @@ Options parse(int argc, char** argv) {
       options.engine.keystroke_step = milliseconds();
     } else if (has_value && std::strcmp(argv[i], "--background-step") == 0) {
       options.engine.background_step = milliseconds();
+    } else if (has_value && std::strcmp(argv[i], "--chats") == 0) {
+      options.chats = std::stoi(argv[++i]);
     } else {
       options.folder = argv[i];
     }
@@ -48,18 +52,23 @@ Options parse(int argc, char** argv) {
   return options;
 }
 
+/// Notes when each token came. Everything but wait() and the engine's calls is for after wait().
 class CountingSink final : public TokenSink {
  public:
+  explicit CountingSink(const caretd::Clock& clock) : clock_(clock) {}
+
   Verdict on_token(const TokenEvent&) override {
-    ++tokens;
+    times_.push_back(clock_.now());
     return Verdict::go_on;
   }
   void on_finish(const Generation& generation) override { end_.set_value(generation); }
-  Generation wait() { return end_.get_future().get(); }
 
-  std::atomic<int> tokens = 0;
+  Generation wait() { return end_.get_future().get(); }
+  [[nodiscard]] const std::vector<caretd::TimePoint>& times() const { return times_; }
 
  private:
+  const caretd::Clock& clock_;
+  std::vector<caretd::TimePoint> times_;
   std::promise<Generation> end_;
 };
 
@@ -84,7 +93,7 @@ class Load {
   }
 
   std::shared_ptr<CountingSink> submit(std::vector<TokenId> prompt, GenerationRequest request) {
-    auto sink = std::make_shared<CountingSink>();
+    auto sink = std::make_shared<CountingSink>(clock_);
     request.prompt = {std::move(prompt)};
     request.stop_at_end_of_sentence = false;
     engine_->submit(std::move(request), sink);
@@ -133,28 +142,25 @@ void measure_prefill(Load& load) {
   }
 }
 
+/// Tokens a second while all of them decode: from the last one's first to the first one's last.
 void measure_chats(Load& load, int chats) {
   constexpr int kTokens = 128;
   std::vector<std::shared_ptr<CountingSink>> sinks;
-  for (int i = 0; i < chats; ++i) sinks.push_back(load.chat(i, kTokens + 16));
-  const auto produced = [&] {
-    int total = 0;
-    for (const auto& sink : sinks) total += sink->tokens;
-    return total;
-  };
-  const auto all_decode = [&] {
-    return std::ranges::all_of(sinks, [](const auto& sink) { return sink->tokens >= 4; });
-  };
-  while (!all_decode()) std::this_thread::sleep_for(std::chrono::microseconds(200));
-  const auto begin = load.now();
-  const int before = produced();
-  while (produced() < before + chats * (kTokens / 2)) {
-    std::this_thread::sleep_for(std::chrono::microseconds(200));
-  }
-  const double milliseconds = to_milliseconds(load.now() - begin);
-  std::printf("%d chats decoding: %.0f tok/s together\n", chats,
-              (produced() - before) * 1e3 / milliseconds);
+  for (int i = 0; i < chats; ++i) sinks.push_back(load.chat(i, kTokens));
   for (const auto& sink : sinks) (void)sink->wait();
+  caretd::TimePoint begin = sinks.front()->times().front();
+  caretd::TimePoint end = sinks.front()->times().back();
+  for (const auto& sink : sinks) {
+    begin = std::max(begin, sink->times().front());
+    end = std::min(end, sink->times().back());
+  }
+  int produced = 0;
+  for (const auto& sink : sinks) {
+    produced += static_cast<int>(std::ranges::count_if(
+        sink->times(), [&](caretd::TimePoint at) { return at > begin && at <= end; }));
+  }
+  std::printf("%d chats decoding: %.0f tok/s together\n", chats,
+              produced * 1e3 / to_milliseconds(end - begin));
 }
 
 void measure_keystrokes(Load& load, int chats) {
@@ -178,7 +184,7 @@ void measure_keystrokes(Load& load, int chats) {
   int streamed = 0;
   for (const auto& sink : sinks) {
     (void)sink->wait();
-    streamed += sink->tokens;
+    streamed += static_cast<int>(sink->times().size());
   }
   std::ranges::sort(times);
   std::printf(
@@ -187,22 +193,30 @@ void measure_keystrokes(Load& load, int chats) {
       chats, times[times.size() / 2], times[times.size() * 9 / 10], times.back(), streamed);
 }
 
+void print_statistics(const EngineStatistics& statistics) {
+  std::printf("host time between forward passes: %.1f us a step; longest step %.1f ms\n",
+              to_milliseconds(statistics.host_time) * 1e3 / static_cast<double>(statistics.steps),
+              to_milliseconds(statistics.longest_step));
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
-  Load load(parse(argc, argv));
-  (void)load.submit(Load::prompt(64, 1), {.max_tokens = 4})->wait();
+  const Options options = parse(argc, argv);
+  Load load(options);
+  (void)load.submit(Load::prompt(64, 1), {.max_tokens = 4, .priority = Priority::chat})->wait();
   const EngineStatus status = load.engine().status();
   if (status.state != EngineState::ready) {
     std::fprintf(stderr, "%s\n", status.reason.c_str());
     return 1;
   }
-  measure_prefill(load);
-  for (const int chats : {1, 8, 32}) measure_chats(load, chats);
-  for (const int chats : {0, 4}) measure_keystrokes(load, chats);
-  const EngineStatistics statistics = load.engine().statistics();
-  std::printf("host time between forward passes: %.1f us a step; longest step %.1f ms\n",
-              to_milliseconds(statistics.host_time) * 1e3 / static_cast<double>(statistics.steps),
-              to_milliseconds(statistics.longest_step));
+  if (options.chats > 0) {
+    for (int i = 0; i < 5; ++i) measure_chats(load, options.chats);
+  } else {
+    for (const int chats : {1, 8, 32}) measure_chats(load, chats);
+    measure_prefill(load);
+    for (const int chats : {0, 4}) measure_keystrokes(load, chats);
+  }
+  print_statistics(load.engine().statistics());
   return 0;
 }

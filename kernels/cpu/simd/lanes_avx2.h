@@ -19,6 +19,7 @@ struct Lanes {
   static constexpr int kBlockRows = 6;
   static constexpr int kBlockVectors = 1;
   static constexpr int kDirectRows = 6;
+  static constexpr int kDirectPanels = 1;
 
   static constexpr int kScoreRows = 0;  ///< too few registers: see lanes_avx512.h
   static constexpr int kScoreBlock = 1;

@@ -20,6 +20,9 @@ struct Lanes {
   static constexpr int kBlockVectors = 2;
   /// Rows up to which weights are converted in registers, without a detour through memory.
   static constexpr int kDirectRows = 12;
+  /// Panels of weights that meet such rows at a time: their accumulators, weights of two inputs and
+  /// one input fill the registers.
+  static constexpr int kDirectPanels = 2;
 
   /// Rows up to which scores are computed from keys as they lie, and how many at a time: four keys
   /// of six rows fill the registers.
@@ -97,6 +100,16 @@ struct Lanes {
 
   static __mmask16 first(int count) { return static_cast<__mmask16>((1U << count) - 1U); }
 };
+
+/// The weights of two inputs, widened together: the conversion and the products of few rows compete
+/// for the same two ports.
+inline void load_two(const F8E4M3* from, Lanes (&two)[2]) {
+  const __m256i bytes = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from));
+  const __m512i shifted = _mm512_slli_epi16(_mm512_cvtepi8_epi16(bytes), 7);
+  const __m512i halves = _mm512_and_si512(shifted, _mm512_set1_epi16(static_cast<short>(0xbfff)));
+  two[0] = {_mm512_cvtph_ps(_mm512_castsi512_si256(halves))};
+  two[1] = {_mm512_cvtph_ps(_mm512_extracti64x4_epi64(halves, 1))};
+}
 
 /// to[c][r] = from[r][c] for a square of 16. Quarters of four rows that are four apart are loaded
 /// into one register, which leaves two rounds that interleave neighbouring rows.

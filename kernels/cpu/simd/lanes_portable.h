@@ -18,6 +18,7 @@ struct Lanes {
   static constexpr int kBlockRows = 2;
   static constexpr int kBlockVectors = 1;
   static constexpr int kDirectRows = 2;
+  static constexpr int kDirectPanels = 1;
 
   template <typename Lane>
   static Lanes each(Lane lane) {

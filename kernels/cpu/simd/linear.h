@@ -13,6 +13,8 @@ constexpr int kDirectRows = Lanes::kDirectRows;
 /// How far ahead of its use a weight is fetched. The hardware's own prefetcher stops at the end of
 /// every 4 KB and keeps too few reads in flight for one core to get its share of the bandwidth.
 constexpr std::ptrdiff_t kPrefetchBytes = 4096;
+/// Panels up to this size are fetched while those before them are used.
+constexpr std::ptrdiff_t kShortPanelBytes = 4 * kPrefetchBytes;
 /// The same for converted weights, which come from the second-level cache: in rows.
 constexpr std::ptrdiff_t kPrefetchRows = 8;
 
@@ -90,69 +92,102 @@ const Element* panel_of(const PackedWeights& weights, int panel) {
          static_cast<std::ptrdiff_t>(panel) * weights.inputs * kPanel;
 }
 
-/// The sums of one segment. A single row alternates between accumulators, as one alone would wait
-/// for the latency of each addition.
-template <typename Element, int Rows>
-void sum_segment(const Element* weights, const float* const* x, int begin, int end,
-                 Lanes (&sum)[Rows]) {
-  constexpr int kChains = Rows == 1 ? 4 : Rows <= 3 ? 2 : 1;
-  Lanes chain[Rows][kChains];
-  for (auto& row : chain) {
-    for (Lanes& lanes : row) lanes = Lanes::zero();
+/// The weights of two neighbouring inputs. An instruction set that converts a format faster by two
+/// has an overload for it.
+template <typename Element>
+void load_two(const Element* from, Lanes (&two)[2]) {
+  two[0] = Lanes::load(from);
+  two[1] = Lanes::load(from + kPanel);
+}
+
+/// sum[r][p] = the products of inputs [begin, end) of row r with panel p. Panels are
+/// `panel_stride` weights apart; several at a time share the broadcast inputs. What lies `ahead`
+/// bytes further on is fetched meanwhile. Few accumulators are doubled, as each of them waits for
+/// the latency of every addition to it.
+template <typename Element, int Rows, int Panels>
+inline void sum_segment(const Element* weights, std::ptrdiff_t panel_stride, const float* const* x,
+                        int begin, int end, std::ptrdiff_t ahead, Lanes (&sum)[Rows][Panels]) {
+  constexpr int kChains = Rows * Panels <= 6 ? 2 : 1;
+  Lanes chain[kChains][Rows][Panels];
+  for (auto& rows : chain) {
+    for (auto& row : rows) {
+      for (Lanes& lanes : row) lanes = Lanes::zero();
+    }
   }
   int k = begin;
-  for (; k + kChains <= end; k += kChains) {
-    for (int byte = 0; byte < kChains * kPanel * static_cast<int>(sizeof(Element)); byte += 64) {
-      __builtin_prefetch(reinterpret_cast<const char*>(weights + k * kPanel) + kPrefetchBytes +
-                         byte);
+  for (; k + 2 <= end; k += 2) {
+    Lanes w[Panels][2];
+    for (int p = 0; p < Panels; ++p) {
+      const Element* from = weights + p * panel_stride + static_cast<std::ptrdiff_t>(k) * kPanel;
+      for (int byte = 0; byte < 2 * kPanel * static_cast<int>(sizeof(Element)); byte += 64) {
+        __builtin_prefetch(reinterpret_cast<const char*>(from) + ahead + byte);
+      }
+      load_two(from, w[p]);
     }
-    for (int j = 0; j < kChains; ++j) {
-      const Lanes w = Lanes::load(weights + (k + j) * kPanel);
-      for (int r = 0; r < Rows; ++r) {
-        chain[r][j] = multiply_add(Lanes::broadcast(x[r][k + j]), w, chain[r][j]);
+    for (int r = 0; r < Rows; ++r) {
+      for (int j = 0; j < 2; ++j) {
+        const Lanes input = Lanes::broadcast(x[r][k + j]);
+        for (int p = 0; p < Panels; ++p) {
+          Lanes& to = chain[j % kChains][r][p];
+          to = multiply_add(input, w[p][j], to);
+        }
       }
     }
   }
-  for (; k < end; ++k) {
-    const Lanes w = Lanes::load(weights + k * kPanel);
-    for (int r = 0; r < Rows; ++r) {
-      chain[r][0] = multiply_add(Lanes::broadcast(x[r][k]), w, chain[r][0]);
+  if (k < end) {
+    for (int p = 0; p < Panels; ++p) {
+      const Lanes w =
+          Lanes::load(weights + p * panel_stride + static_cast<std::ptrdiff_t>(k) * kPanel);
+      for (int r = 0; r < Rows; ++r) {
+        chain[0][r][p] = multiply_add(Lanes::broadcast(x[r][k]), w, chain[0][r][p]);
+      }
     }
   }
   for (int r = 0; r < Rows; ++r) {
-    for (int j = 1; j < kChains; ++j) chain[r][0] = chain[r][0] + chain[r][j];
-    sum[r] = chain[r][0];
+    for (int p = 0; p < Panels; ++p) {
+      sum[r][p] = kChains == 1 ? chain[0][r][p] : chain[0][r][p] + chain[kChains - 1][r][p];
+    }
   }
 }
 
-/// One panel of outputs for up to kDirectRows rows.
-template <typename Element, int Rows>
-void linear_direct(const LinearJob& job, int first_row, int panel) {
+/// Panels [panel, panel + Panels) of outputs for up to kDirectRows rows.
+template <typename Element, int Rows, int Panels>
+void linear_direct(const LinearJob& job, int panel) {
   const PackedWeights& weights = job.weights;
   const auto* data = panel_of<Element>(weights, panel);
+  const std::ptrdiff_t panel_stride = static_cast<std::ptrdiff_t>(weights.inputs) * kPanel;
+  const auto panel_bytes = panel_stride * static_cast<std::ptrdiff_t>(sizeof(Element));
+  // Short panels: the same place of those that come next, as no distance within a panel is enough.
+  const std::ptrdiff_t ahead =
+      panel_bytes <= kShortPanelBytes ? Panels * panel_bytes : kPrefetchBytes;
   const float* x[Rows];
-  for (int r = 0; r < Rows; ++r) x[r] = job.inputs[first_row + r];
-  Lanes total[Rows];
+  for (int r = 0; r < Rows; ++r) x[r] = job.inputs[r];
+  Lanes total[Rows][Panels];
   if (weights.scales == nullptr) {
-    sum_segment<Element, Rows>(data, x, 0, weights.inputs, total);
+    sum_segment(data, panel_stride, x, 0, weights.inputs, ahead, total);
   } else {
-    for (Lanes& lanes : total) lanes = Lanes::zero();
-    const float* scales = scales_of(weights, panel);
+    for (auto& row : total) {
+      for (Lanes& lanes : row) lanes = Lanes::zero();
+    }
     for (int s = 0, begin = 0; s < weights.segments; ++s) {
       const int end = weights.segment_end(s);
-      Lanes part[Rows];
-      sum_segment<Element, Rows>(data, x, begin, end, part);
-      const Lanes scale = Lanes::load(scales + s * kPanel);
-      for (int r = 0; r < Rows; ++r) total[r] = multiply_add(part[r], scale, total[r]);
+      Lanes part[Rows][Panels];
+      sum_segment(data, panel_stride, x, begin, end, ahead, part);
+      for (int p = 0; p < Panels; ++p) {
+        const Lanes scale = Lanes::load(scales_of(weights, panel + p) + s * kPanel);
+        for (int r = 0; r < Rows; ++r) total[r][p] = multiply_add(part[r][p], scale, total[r][p]);
+      }
       begin = end;
     }
   }
-  const int left = weights.outputs - panel * kPanel;
-  const int columns = left < kPanel ? left : kPanel;
-  for (int r = 0; r < Rows; ++r) {
-    float* out = job.output + (first_row + r) * job.output_stride + panel * kPanel;
-    if (job.accumulate) total[r] = total[r] + Lanes::load_first(out, columns);
-    total[r].store_first(out, columns);
+  for (int p = 0; p < Panels; ++p) {
+    const int left = weights.outputs - (panel + p) * kPanel;
+    const int columns = left < kPanel ? left : kPanel;
+    for (int r = 0; r < Rows; ++r) {
+      float* out = job.output + r * job.output_stride + (panel + p) * kPanel;
+      if (job.accumulate) total[r][p] = total[r][p] + Lanes::load_first(out, columns);
+      total[r][p].store_first(out, columns);
+    }
   }
 }
 
@@ -163,8 +198,12 @@ void linear_few_rows(const LinearJob& job, int first_tile, int last_tile) {
   }
   const int panels = job.weights.panels();
   const int last_panel = last_tile * 2 < panels ? last_tile * 2 : panels;
-  for (int panel = first_tile * 2; panel < last_panel; ++panel) {
-    linear_direct<Element, Rows>(job, 0, panel);
+  int panel = first_tile * 2;
+  for (; panel + Lanes::kDirectPanels <= last_panel; panel += Lanes::kDirectPanels) {
+    linear_direct<Element, Rows, Lanes::kDirectPanels>(job, panel);
+  }
+  if constexpr (Lanes::kDirectPanels > 1) {
+    for (; panel < last_panel; ++panel) linear_direct<Element, Rows, 1>(job, panel);
   }
 }
 

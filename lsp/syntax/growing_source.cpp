@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "support/thread_clock.h"
+
 namespace caretd::lsp {
 namespace {
 
@@ -28,7 +30,7 @@ GrowingSource::GrowingSource(const Language& language, std::string text, SyntaxT
       parsed_end_(advance({}, text_)),
       tree_(std::move(tree)) {
   // The parser's own memory is allocated here, not while a token waits.
-  if (tree_) tree_ = parser_.reparse(*tree_, {}, text_, kLimits, SteadyClock());
+  if (tree_) tree_ = parser_.reparse(*tree_, {}, text_, kLimits, ThreadClock());
 }
 
 std::vector<SourceToken> GrowingSource::tokens_from(std::size_t begin) {
@@ -39,7 +41,7 @@ std::vector<SourceToken> GrowingSource::tokens_from(std::size_t begin) {
 void GrowingSource::parse_appended() {
   const TextPoint end = advance(parsed_end_, std::string_view(text_).substr(parsed_));
   if (tree_) {
-    const SteadyClock clock;
+    const ThreadClock clock;
     const ByteEdit edit{parsed_, parsed_, text_.size(), parsed_end_, parsed_end_, end};
     tree_ = parser_.reparse(*tree_, {&edit, 1}, text_, kLimits, clock);
   }

@@ -3,9 +3,9 @@
 #include <iostream>
 #include <string>
 
+#include "support/thread_clock.h"
 #include "tests/helpers/catch.h"
 #include "tests/helpers/completion_case.h"
-#include "tests/helpers/cpu_clock.h"
 
 using namespace caretd;
 using namespace caretd::lsp;
@@ -210,7 +210,7 @@ TEST_CASE("time of the stop rule in a file of 2,000 lines", "[.time]") {
     }
     std::string output;
     for (int j = 0; j < 12; ++j) output += python ? "  if a[1]:\n" : "  if (a[1]) {\n";
-    const caretd::test::CpuClock clock;
+    const ThreadClock clock;
     const TimePoint begin = clock.now();
     const CompletionSite site = CompletionCase(id, source).site;
     const TimePoint described = clock.now();

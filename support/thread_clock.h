@@ -1,13 +1,14 @@
-// The time that the calling thread has computed: other processes on the machine do not count.
+// Limits on work that a busy machine does not shorten.
 #pragma once
 
 #include <ctime>
 
 #include "support/clock.h"
 
-namespace caretd::test {
+namespace caretd {
 
-class CpuClock final : public Clock {
+/// The time that the calling thread has computed; times of one thread say nothing to another.
+class ThreadClock final : public Clock {
  public:
   [[nodiscard]] TimePoint now() const override {
     timespec time{};
@@ -16,4 +17,4 @@ class CpuClock final : public Clock {
   }
 };
 
-}  // namespace caretd::test
+}  // namespace caretd

@@ -6,18 +6,23 @@
 #include <zlib.h>
 
 #include "tests/helpers/catch.h"
+#include "tests/helpers/temporary_folder.h"
 
 namespace caretd::daemon {
 namespace {
 
-std::filesystem::path file_with(const std::string& name, const std::string& text) {
-  const auto path = std::filesystem::temp_directory_path() / ("caretd_infilling_" + name);
+using test::TemporaryFolder;
+
+std::filesystem::path file_with(const TemporaryFolder& folder, const std::string& name,
+                                const std::string& text) {
+  const auto path = folder.path() / name;
   std::ofstream(path, std::ios::binary) << text;
   return path;
 }
 
 std::string error_of(const std::string& name, const std::string& text) {
-  const auto cases = read_infilling_file(file_with(name, text));
+  const TemporaryFolder folder;
+  const auto cases = read_infilling_file(file_with(folder, name, text));
   REQUIRE_FALSE(cases);
   return cases.error().message;
 }
@@ -38,7 +43,8 @@ std::string forced(const InfillingCase& hole, PromptForm form) {
 }
 
 TEST_CASE("cases are read from JSON lines, plain or compressed") {
-  const auto plain = read_infilling_file(file_with("a.jsonl", kCase + "\n\n" + kCase));
+  const TemporaryFolder folder;
+  const auto plain = read_infilling_file(file_with(folder, "a.jsonl", kCase + "\n\n" + kCase));
   REQUIRE(plain);
   REQUIRE(plain->size() == 2);
   CHECK(plain->front().id == "t/0");
@@ -46,7 +52,7 @@ TEST_CASE("cases are read from JSON lines, plain or compressed") {
   CHECK(plain->front().suffix == "c = 3\n");
   CHECK(plain->front().expected == "b = 2\n");
 
-  const auto path = file_with("b.jsonl.gz", "");
+  const auto path = file_with(folder, "b.jsonl.gz", "");
   gzFile file = gzopen(path.c_str(), "wb");
   gzwrite(file, kCase.data(), static_cast<unsigned>(kCase.size()));
   gzclose(file);

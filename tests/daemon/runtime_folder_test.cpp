@@ -79,7 +79,9 @@ TEST_CASE("addresses of remote daemons") {
 }
 
 TEST_CASE("a missing socket is absence, a path too long is an error with a remedy") {
-  const auto absent = connect_unix(fs::temp_directory_path() / "caretd-no-such.sock");
+  const fs::path base = fresh_folder();
+  const auto absent = connect_unix(base / "daemon.sock");
+  fs::remove_all(base);
   REQUIRE_FALSE(absent.has_value());
   CHECK(absent.error().kind == ErrorKind::not_found);
   const auto long_path = connect_unix(fs::path("/" + std::string(200, 'x')));

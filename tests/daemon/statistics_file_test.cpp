@@ -7,25 +7,22 @@
 #include <vector>
 
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include "tests/helpers/catch.h"
+#include "tests/helpers/temporary_folder.h"
 
 namespace caretd::daemon {
 namespace {
 
 namespace fs = std::filesystem;
 
+/// A file of statistics whose folder does not exist yet.
 class Folder {
  public:
-  Folder() : path_(fs::temp_directory_path() / ("caretd-statistics-" + std::to_string(getpid()))) {
-    fs::remove_all(path_);
-  }
-  ~Folder() { fs::remove_all(path_); }
-  [[nodiscard]] fs::path file() const { return path_ / "state" / kStatisticsFileName; }
+  [[nodiscard]] fs::path file() const { return folder_.path() / "state" / kStatisticsFileName; }
 
  private:
-  fs::path path_;
+  test::TemporaryFolder folder_;
 };
 
 std::int64_t shown_in(const fs::path& file) {

@@ -10,14 +10,14 @@ import time
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent / "api"))
-from language_client import LanguageClient  # noqa: E402
+from language_client import UNHURRIED, LanguageClient, private_environment  # noqa: E402
 from scripted_peer import Peer  # noqa: E402
 
 CARETD = os.environ["CARETD"]
 URI = "file:///project/sample.py"
 SOURCE = "def f(a):\n    return \n\n\nprint(f(1))\n"
 HOLE = (1, 11)
-PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
+PATIENCE = 60  # seconds for what takes one on a machine that does nothing else
 
 
 class Remote(unittest.TestCase):
@@ -26,10 +26,7 @@ class Remote(unittest.TestCase):
         self.addCleanup(self.home.cleanup)
 
     def environment(self, **more):
-        kept = {name: value for name, value in os.environ.items()
-                if not name.startswith("CARETD_") and name.lower() not in PROXIES}
-        folders = ("HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME", "XDG_RUNTIME_DIR")
-        return {**kept, **dict.fromkeys(folders, self.home.name), **more}
+        return private_environment(self.home.name, **{**UNHURRIED, **more})
 
     def peer(self, **differences):
         peer = Peer(**differences)
@@ -125,28 +122,29 @@ class Remote(unittest.TestCase):
         request = client.ask("textDocument/inlineCompletion", {
             "textDocument": {"uri": URI}, "position": {"line": HOLE[0], "character": HOLE[1]},
             "context": {"triggerKind": 1}})
-        deadline = time.monotonic() + 20
-        while not peer.requests and time.monotonic() < deadline:
+        deadline = time.monotonic() + PATIENCE
+        while not peer.requests:
+            self.assertLess(time.monotonic(), deadline, "the server is not asked")
             time.sleep(0.01)
         client.notify("$/cancelRequest", {"id": request})
         client.response(request)
         client.notify("textDocument/didClose", {"textDocument": {"uri": URI}})
-        self.assertTrue(peer.closed_by_client.wait(20))
+        self.assertTrue(peer.closed_by_client.wait(PATIENCE))
 
     def test_the_time_budget_closes_the_request_too(self):
-        peer = self.peer(endless=True)
+        peer = self.peer(endless=True)  # to all tokens it takes more than half a minute
         client = self.session(peer.url, "completion.max_tokens=2000", "completion.time_budget_ms=300")
         begin = time.monotonic()
         self.texts(client)
-        self.assertLess(time.monotonic() - begin, 10)
-        self.assertTrue(peer.closed_by_client.wait(20))
+        self.assertLess(time.monotonic() - begin, 30)
+        self.assertTrue(peer.closed_by_client.wait(PATIENCE))
 
     def test_a_silent_server_fails_the_request(self):
-        peer = self.peer(silence=30)
+        peer = self.peer(silence=5 * PATIENCE)
         client = self.session(peer.url, "remote.timeout_s=1", "completion.time_budget_ms=60000")
         begin = time.monotonic()
         self.assertEqual([], self.texts(client))
-        self.assertLess(time.monotonic() - begin, 15)
+        self.assertLess(time.monotonic() - begin, 30)
 
     def wait_for_failure(self, client):
         message = client.wait(lambda m: m.get("method") == "window/showMessage" and

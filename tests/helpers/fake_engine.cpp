@@ -162,7 +162,7 @@ std::vector<GenerationRequest> FakeEngine::requests() const {
 
 bool FakeEngine::wait_for_requests(size_t count) const {
   std::unique_lock lock(mutex_);
-  return changed_.wait_for(lock, std::chrono::seconds(10),
+  return changed_.wait_for(lock, std::chrono::seconds(60),
                            [&] { return requests_.size() >= count; });
 }
 

@@ -128,6 +128,7 @@ class Life(unittest.TestCase):
             with socket.socket(socket.AF_UNIX) as listener:
                 listener.bind(str(home.socket))
                 listener.listen()
+                listener.settimeout(PATIENCE)
                 client = Client(home)
                 peer, _ = listener.accept()
                 peer.recv(4096)
@@ -312,14 +313,17 @@ class Configuration(unittest.TestCase):
             client.initialize(capabilities={"window": {"workDoneProgress": True}})
             client.open()
             client.complete_when_ready()
-            shown = client.progress()
+            loads = client.progress_bars()
             deadline = time.monotonic() + PATIENCE
             while home.status()["engines"][0]["state"] != "off":
                 self.assertLess(time.monotonic(), deadline)
                 time.sleep(0.1)
             client.notify("caretd/didFocus", {"textDocument": {"uri": URI}, "position": HOLE})
             self.assertEqual(ANSWER, client.complete_when_ready().strip())
-            self.assertIn("begin", client.progress()[len(shown):])
+            deadline = time.monotonic() + PATIENCE
+            while client.progress_bars() == loads:
+                self.assertLess(time.monotonic(), deadline)
+                time.sleep(0.1)
             client.close()
 
 

@@ -200,10 +200,10 @@ class Client:
         return " ".join(message["params"]["message"] for message in self.messages
                         if message["method"] == "window/showMessage")
 
-    def progress(self):
-        """The kinds of all progress messages so far."""
-        return [message["params"]["value"]["kind"] for message in self.messages
-                if message["method"] == "$/progress"]
+    def progress_bars(self):
+        """How often a progress bar was asked for so far. What loads quickly is over before it is drawn."""
+        return len([message for message in self.messages
+                    if message["method"] == "window/workDoneProgress/create"])
 
     def close(self):
         self.call("shutdown", None)

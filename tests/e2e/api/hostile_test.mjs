@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
 
-import { CARETD, environment, Server } from './serve.mjs';
+import { CARETD, environment, PATIENCE_MS, Server } from './serve.mjs';
 
 const REQUEST = { prompt: 'def add(a, b):\n', max_tokens: 4, temperature: 0 };
 
@@ -97,22 +97,20 @@ test('a client that stops reading is cut off, and nobody waits for it', async ()
     logprobs: true, top_logprobs: 20, max_tokens: 400, temperature: 1.5, seed: 1 });
   socket.write('POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\n' +
     `Content-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`);
-  const begin = Date.now();
   await works();
-  assert.ok(Date.now() - begin < 5000);
-  await server.metricReaches('caretd_engine_running', 0, 30_000);
+  await server.metricReaches('caretd_engine_running', 0);
   socket.destroy();
 });
 
 test('connections beyond the bound are told so, and free places are used again', async () => {
   const held = Array.from({ length: 45 }, () => server.raw());
-  // Those that have a place hear nothing before their time is over.
+  // Those that have a place hear nothing for a minute.
   const first = await Promise.race(held.map(({ reply }) => reply));
   assert.equal(statusOf(first), 503);
   assert.match(first, /too_many_connections/);
   for (const { socket } of held) socket.destroy();
   await Promise.all(held.map(({ reply }) => reply));
-  const patience = Date.now() + 30_000;
+  const patience = Date.now() + PATIENCE_MS;
   while ((await server.post('/v1/completions', REQUEST).catch(() => null))?.status !== 200) {
     assert.ok(Date.now() < patience, 'no place became free');
     await new Promise((resolve) => setTimeout(resolve, 20));
@@ -177,7 +175,7 @@ test('other machines are served with a key and TLS, or not at all', () => {
   const home = mkdtempSync(path.join(tmpdir(), 'caretd-api-'));
   const refusal = (words, env = {}) => {
     const result = spawnSync(CARETD, ['serve', '--listen', '0.0.0.0:0', ...words],
-      { env: environment(home, env), encoding: 'utf8', timeout: 20_000 });
+      { env: environment(home, env), encoding: 'utf8', timeout: PATIENCE_MS });
     assert.notEqual(result.status, 0);
     return result.stderr;
   };

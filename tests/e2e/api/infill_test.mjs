@@ -113,9 +113,10 @@ test('the chat requests of llama.vscode and llama.vim are taken as they are', as
 
 test('a killed curl frees its place', async () => {
   const { response_fields: _, ...request } = vimRequest({ n_predict: 1500, t_max_predict_ms: 0 });
+  const asked = await server.metric('caretd_engine_requests_total');
   const job = spawn('curl', ['--silent', '--url', `${server.url}/infill`, '--data', '@-']);
   job.stdin.end(JSON.stringify({ ...request, temperature: 1.5, stop: [] }));
-  await new Promise((resolve) => setTimeout(resolve, 100));
+  await server.metricReaches('caretd_engine_requests_total', asked + 1);
   job.kill();
   await server.metricReaches('caretd_engine_running', 0);
 });

@@ -7,11 +7,13 @@ import path from 'node:path';
 import { createInterface } from 'node:readline';
 
 export const CARETD = process.env.CARETD;
+/** For what takes a second on a machine that does nothing else. */
+export const PATIENCE_MS = 120_000;
 
 /** Nothing of the user's own configuration takes part. */
 export function environment(home, more = {}) {
   const kept = Object.entries(process.env).filter(([name]) => !name.startsWith('CARETD_'));
-  const folders = ['HOME', 'XDG_CONFIG_HOME', 'XDG_STATE_HOME', 'XDG_RUNTIME_DIR'];
+  const folders = ['HOME', 'XDG_CONFIG_HOME', 'XDG_STATE_HOME', 'XDG_CACHE_HOME', 'XDG_RUNTIME_DIR'];
   return { ...Object.fromEntries(kept), ...Object.fromEntries(folders.map((f) => [f, home])), ...more };
 }
 
@@ -36,7 +38,9 @@ export class Server {
   }
 
   async waitUntilReady() {
+    const end = Date.now() + PATIENCE_MS;
     while ((await fetch(`${this.url}/health`)).status === 503) {
+      if (Date.now() > end) throw new Error(`caretd serve does not become ready: ${this.log}`);
       await new Promise((resolve) => setTimeout(resolve, 20));
     }
   }
@@ -55,8 +59,8 @@ export class Server {
     return Number(line.split(' ')[1]);
   }
 
-  async metricReaches(name, value, patienceMs = 10_000) {
-    const end = Date.now() + patienceMs;
+  async metricReaches(name, value) {
+    const end = Date.now() + PATIENCE_MS;
     for (;;) {
       const now = await this.metric(name);
       if (now === value) return;

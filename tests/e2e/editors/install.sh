@@ -18,10 +18,10 @@ install_code_server() {
   [ ! -f "$folder/.complete-$code_server_version" ] || return 0
   rm -rf "$folder" && mkdir -p "$folder" && cd "$folder"
   echo '{"name":"code-server-cache","private":true}' > package.json
-  npm install --ignore-scripts --no-save --no-audit --no-fund --loglevel=error \
+  npm install --ignore-scripts --fetch-retries=5 --no-save --no-audit --no-fund --loglevel=error \
     "code-server@$code_server_version"
   local server=$folder/node_modules/code-server vscode=$folder/node_modules/code-server/lib/vscode
-  (cd "$vscode" && npm install --ignore-scripts --omit=dev --no-audit --no-fund --loglevel=error)
+  (cd "$vscode" && npm install --ignore-scripts --fetch-retries=5 --omit=dev --no-audit --no-fund --loglevel=error)
   ln -sfn node_modules "$vscode/node_modules.asar"
   (cd "$vscode/bin/remote-cli" && ln -sf code-linux.sh code-server)
   (cd "$vscode/bin/helpers" && ln -sf browser-linux.sh browser.sh)
@@ -81,6 +81,7 @@ unpack_debian() {
 Dir "$apt";
 Dir::State::status "$apt/var/lib/dpkg/status";
 Acquire::Languages "none";
+Acquire::Retries "5";
 Acquire::Check-Valid-Until "false";
 APT::Sandbox::User "root";
 Debug::NoLocking "1";
@@ -120,7 +121,7 @@ install_helix() {
 install_modules() {
   local folder=$1
   [ "$folder/node_modules/.package-lock.json" -nt "$folder/package-lock.json" ] && return 0
-  (cd "$folder" && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error)
+  (cd "$folder" && npm ci --ignore-scripts --fetch-retries=5 --no-audit --no-fund --loglevel=error)
   touch "$folder/node_modules/.package-lock.json"
 }
 

@@ -6,6 +6,7 @@
 #include <stop_token>
 
 #include "tests/engine/scheduler/scheduler_fixture.h"
+#include "tests/helpers/enforced_times.h"
 
 using namespace caretd::engine;        // NOLINT(google-build-using-namespace)
 using namespace caretd::testing;       // NOLINT(google-build-using-namespace)
@@ -13,12 +14,10 @@ using namespace std::chrono_literals;  // NOLINT(google-build-using-namespace)
 
 namespace {
 
-// The budget of a step between two forward passes; unoptimised and instrumented code is slower.
-#if !defined(NDEBUG) || defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr double kHostMicroseconds = 500;
-#else
+// The budget of a step between two forward passes, and what no machine exceeds even with code that
+// is not optimised or is instrumented.
 constexpr double kHostMicroseconds = 20;
-#endif
+constexpr double kMostHostMicroseconds = 1000;
 
 }  // namespace
 
@@ -390,6 +389,7 @@ TEST_CASE("the scheduler itself costs a step little") {
   for (int i = 0; i < 30; ++i) best = std::min(best, host_time_of_steps(10));
   const double microseconds = caretd::to_milliseconds(best) * 1e3 / 10;
   INFO(microseconds << " us a step of 8 sequences");
-  CHECK(microseconds < kHostMicroseconds);
+  CHECK(microseconds <
+        (caretd::test::times_are_enforced() ? kHostMicroseconds : kMostHostMicroseconds));
   scheduler.finish_all({FinishReason::cancelled, std::nullopt});
 }

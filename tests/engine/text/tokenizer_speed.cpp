@@ -11,12 +11,14 @@
 #include <string>
 
 #include "engine/text/tokenizer.h"
+#include "tests/helpers/enforced_times.h"
 
 namespace {
 
 namespace fs = std::filesystem;
 
 constexpr double kRequiredMegabytesPerSecond = 5.0;
+constexpr double kLeastMegabytesPerSecond = 1.0;  // of any machine, whatever else it does
 constexpr int kRounds = 12;
 constexpr std::size_t kTextLimit = 2U << 20;
 
@@ -61,7 +63,8 @@ bool measure(const fs::path& folder, const std::string& text) {
   }
   const double speed = static_cast<double>(text.size()) / best / 1e6;
   std::printf("%s: %zu bytes, %zu tokens, %.1f MB/s\n", folder.c_str(), text.size(), tokens, speed);
-  return speed >= kRequiredMegabytesPerSecond;
+  return speed >= (caretd::test::times_are_enforced() ? kRequiredMegabytesPerSecond
+                                                      : kLeastMegabytesPerSecond);
 }
 
 }  // namespace

@@ -115,7 +115,7 @@ test('without a plugin manager, as the README says, :help included', async (t) =
 function repository(folder) {
   fs.cpSync(path.join(root, 'editors/neovim'), path.join(folder, 'editors/neovim'), { recursive: true });
   const git = (...args) => {
-    const user = ['-c', 'user.name=test', '-c', 'user.email=test@localhost'];
+    const user = ['-c', 'user.name=test', '-c', 'user.email=test@localhost', '-c', 'commit.gpgsign=false'];
     const { status: code, stderr } = spawnSync('git', ['-C', folder, ...user, ...args], { encoding: 'utf8' });
     assert.equal(code, 0, stderr);
   };

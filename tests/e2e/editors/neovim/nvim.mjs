@@ -99,6 +99,11 @@ export class Neovim extends Terminal {
     }, undefined, () => this.ghost());
   }
 
+  /** Waits until Neovim says that there is none; without an answer nothing is known. */
+  waitForNoGhost() {
+    return waitFor('no grey text', () => this.lines() && !this.ghost(), undefined, () => this.ghost());
+  }
+
   waitForReady() {
     return waitFor('caretd to be ready',
       () => this.lua("require('caretd.client').status.state") === 'ready', undefined,

@@ -49,7 +49,7 @@ test('grey text at the end of a line, accepted whole, undone in one step', async
     messages(nvim.log).some((m) => m.method === 'workspace/executeCommand'));
   nvim.press('Escape');
   await waitFor('normal mode', () => nvim.mode() === 'n');
-  assert.equal(nvim.ghost(), undefined, 'grey text outside insert mode');
+  await nvim.waitForNoGhost();
   nvim.type('u');
   await waitFor('undo', () => nvim.lines()?.length === 2);
   assert.deepEqual(nvim.lines(), ['x = foo()', '']);
@@ -60,10 +60,10 @@ test('accept by word and by line keeps the rest', async (t) => {
   nvim.type('o');
   await nvim.waitForGhost();
   nvim.lua("require('caretd').accept_word()");
-  assert.deepEqual(nvim.lines()[1], 'alpha');
-  assert.deepEqual(nvim.ghost()?.lines, [' beta(gamma)', 'second']);
+  await waitFor('the word', () => nvim.lines()?.[1] === 'alpha');
+  await nvim.waitForGhost(({ lines }) => lines.join('\n') === ' beta(gamma)\nsecond');
   nvim.lua("require('caretd').accept_line()");
-  assert.deepEqual(nvim.lines()[1], 'alpha beta(gamma)');
+  await waitFor('the line', () => nvim.lines()?.[1] === 'alpha beta(gamma)');
 });
 
 test('grey text inside a line; a replaced closer is not drawn twice', async (t) => {
@@ -85,7 +85,7 @@ test('typing what is suggested keeps the grey text; typing else removes it', asy
   nvim.type('he');
   await waitFor('the rest', () => nvim.ghost()?.lines[0] === 'llo');
   nvim.type('x');
-  await waitFor('no grey text', () => nvim.ghost() === undefined);
+  await nvim.waitForNoGhost();
 });
 
 test('alternatives are cycled', async (t) => {
@@ -93,11 +93,11 @@ test('alternatives are cycled', async (t) => {
   nvim.type('o');
   await nvim.waitForGhost();
   nvim.lua("require('caretd').next()");
-  assert.equal(nvim.ghost().lines[0], 'second');
+  await nvim.waitForGhost(({ lines }) => lines[0] === 'second');
   nvim.lua("require('caretd').previous()");
-  assert.equal(nvim.ghost().lines[0], 'first');
+  await nvim.waitForGhost(({ lines }) => lines[0] === 'first');
   nvim.lua("require('caretd').dismiss()");
-  assert.equal(nvim.ghost(), undefined);
+  await nvim.waitForNoGhost();
 });
 
 test('switched off for a filetype, a buffer, and back on', async (t) => {

@@ -55,7 +55,7 @@ const settingsFor = (command) => ({
   'files.autoSaveDelay': 50,
 });
 const waitForFile = (what, condition) =>
-  waitFor(what, () => condition(code.read('a.py')), 30000, () => code.read('a.py'));
+  waitFor(what, () => condition(code.read('a.py')), undefined, () => code.read('a.py'));
 
 before(async () => {
   code = new Code({

@@ -1,11 +1,11 @@
-// `caretd serve`: the OpenAI-compatible HTTP API over the configured model.
+// `caretd serve`: the OpenAI-compatible HTTP API over the configured models.
 #include <csignal>
 #include <iostream>
 #include <memory>
 
 #include "daemon/commands/commands.h"
+#include "daemon/engine_provider.h"
 #include "daemon/http/http_service.h"
-#include "daemon/wiring.h"
 
 namespace caretd::daemon {
 
@@ -44,19 +44,15 @@ int serve_http(const CommandContext& context, const ServeOptions& options) {
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
   warn_of_visible_key(context);
   Settings settings = context.settings();
-  if (!settings.remote.url.empty()) {
-    std::cerr << "caretd: serve needs a model in this process, and remote.url is set\n";
-    return kUsage;
-  }
   if (!options.listen.empty()) settings.http.address = options.listen;
   if (settings.http.address.empty()) settings.http.address = kDefaultHttpAddress;
   const auto server = http_server_options(settings.http, options.insecure);
   if (!server) return report_error(server.error());
   const SteadyClock clock;
-  const std::shared_ptr<engine::Engine> engine =
-      make_engine(settings, context.install, clock, context.log);
+  EngineProvider provider(context.install, clock, context.log);
+  const SessionEngines engines = provider.engines_for(settings);
   const auto service = HttpService::start(
-      *server, [engine] { return engine; }, [] {}, clock, context.log);
+      *server, [engines] { return engines; }, [] {}, clock, context.log);
   if (!service) return report_error(service.error());
   std::cout << "listening on " << (*service)->url() << std::endl;
   int signal = 0;

@@ -7,18 +7,10 @@
 
 #include <spdlog/fmt/fmt.h>
 
-#include "daemon/http/prompts.h"
 #include "daemon/http/requests.h"
 #include "lsp/protocol/json.h"
 
 namespace caretd::daemon::api {
-
-/// The engine with what a request needs of it, all of one moment.
-struct ReadyEngine {
-  std::shared_ptr<engine::Engine> engine;
-  std::shared_ptr<const engine::ModelInfo> model;
-  std::shared_ptr<const engine::Tokenizer> tokenizer;
-};
 
 namespace {
 
@@ -32,34 +24,6 @@ void refuse(Reply& reply, const ApiError& error) {
   reply.respond(error.status, kJson, to_body(error), error.retry_after_s);
 }
 
-ApiError not_ready(const engine::EngineStatus& status) {
-  switch (status.state) {
-    case EngineState::starting:
-      return http_error(503, fmt::format("The model is loading ({} %).", status.percent),
-                        "model_loading");
-    case EngineState::ready:
-      return http_error(503, "The model has just been unloaded; try again.", "model_loading");
-    default:
-      return http_error(
-          503, status.reason,
-          "engine_" + std::string(status.state == EngineState::off ? "off" : "failed"));
-  }
-}
-
-Parsed<ReadyEngine> ready_engine(const ServiceEnvironment& environment) {
-  ReadyEngine ready{environment.engine(), nullptr, nullptr};
-  ready.model = ready.engine->model();
-  ready.tokenizer = ready.engine->tokenizer();
-  const auto status = ready.engine->status();
-  if (status.state != EngineState::ready || !ready.model) return tl::unexpected(not_ready(status));
-  if (!ready.tokenizer) {
-    return tl::unexpected(http_error(
-        501, "This API serves a model of this process, and remote.url names one elsewhere.",
-        "no_local_model"));
-  }
-  return ready;
-}
-
 /// The class that a client of ours asks for in a header; anything else means `otherwise`.
 Priority priority_of(const Request& request, Priority otherwise) {
   if (request.priority == "keystroke") return Priority::keystroke;
@@ -69,15 +33,6 @@ Priority priority_of(const Request& request, Priority otherwise) {
 }
 
 }  // namespace
-
-/// A request on its way to a job.
-struct ApiService::Planned {
-  ReadyEngine ready;
-  std::vector<BuiltPrompt> prompts;
-  std::vector<PlannedChoice> choices;
-
-  [[nodiscard]] PromptTarget target() const { return {*ready.tokenizer, *ready.model}; }
-};
 
 struct ApiService::Route {
   std::string_view path;
@@ -140,147 +95,99 @@ void ApiService::responded(const std::string& path, int status) {
 // ---- what is asked about the server -----------------------------------------------------------
 
 void ApiService::health(const Request&, const std::shared_ptr<Reply>& reply) {
-  const auto status = environment_.engine()->status();
-  if (status.state != EngineState::ready) return refuse(*reply, not_ready(status));
+  for (const auto& engine : all_of(environment_.engines())) {
+    const auto status = engine->status();
+    if (status.state != EngineState::ready) return refuse(*reply, not_ready(status));
+  }
   reply->respond(200, kJson, R"({"status":"ok"})");
 }
 
 void ApiService::models(const Request&, const std::shared_ptr<Reply>& reply) {
-  environment_.on_activity();  // whoever asks is about to use it
-  const auto engine = environment_.engine();
-  const auto model = engine->model();
-  if (!model) return refuse(*reply, not_ready(engine->status()));
-  const Json entry{{"id", model->name},
-                   {"object", "model"},
-                   {"created", environment_.unix_time()},
-                   {"owned_by", "caretd"},
-                   {"max_model_len", model->context_tokens}};
-  reply->respond(200, kJson, lsp::to_string({{"object", "list"}, {"data", Json::array({entry})}}));
+  environment_.on_activity();  // whoever asks is about to use one
+  const auto engines = all_of(environment_.engines());
+  Json list = Json::array();
+  for (const auto& engine : engines) {
+    const auto model = engine->model();
+    if (!model) continue;
+    Json& entry = list.emplace_back(Json{{"id", model->name},
+                                         {"object", "model"},
+                                         {"created", environment_.unix_time()},
+                                         {"owned_by", "caretd"}});
+    if (model->context_tokens > 0) entry["max_model_len"] = model->context_tokens;
+  }
+  if (list.empty()) return refuse(*reply, not_ready(engines.front()->status()));
+  reply->respond(200, kJson, lsp::to_string({{"object", "list"}, {"data", std::move(list)}}));
 }
 
 void ApiService::metrics(const Request&, const std::shared_ptr<Reply>& reply) {
-  const auto engine = environment_.engine();
-  const bool ready = engine->status().state == EngineState::ready;
+  const SessionEngines engines = environment_.engines();
+  const bool ready = std::ranges::all_of(all_of(engines), [](const auto& engine) {
+    return engine->status().state == EngineState::ready;
+  });
   reply->respond(200, "text/plain; version=0.0.4; charset=utf-8",
-                 environment_.metrics.render(engine->statistics(), ready, connections_));
+                 environment_.metrics.render(statistics_of(engines), ready, connections_));
 }
 
 // ---- generation -------------------------------------------------------------------------------
 
+/// What sets one endpoint that generates apart from the others.
+template <typename Fields>
+struct ApiService::Endpoint {
+  Parsed<Fields> (*parse)(std::string_view body);
+  Parsed<GenerationPlan> (*plan)(const Fields&, const ReadyEngine&);
+  std::unique_ptr<ReplyFormat> (*format)(ReplyHead, const Fields&);
+  Purpose purpose;
+  const char* id_prefix;  ///< of replies
+};
+
 void ApiService::completions(const Request& request, const std::shared_ptr<Reply>& reply) {
-  auto fields = parse_completion(request.body);
-  if (!fields) return refuse(*reply, fields.error());
-  auto ready = ready_engine(environment_);
-  if (!ready) return refuse(*reply, ready.error());
-  Planned planned{*std::move(ready), {}, {}};
-  for (const RawPrompt& prompt : fields->prompts) {
-    auto built = completion_prompt(*fields, prompt, planned.target());
-    if (!built) return refuse(*reply, built.error());
-    planned.prompts.push_back(*std::move(built));
-  }
-  CommonFields& common = fields->common;
-  if (!common.max_tokens) common.max_tokens = kDefaultCompletionTokens;
-  plan_choices(planned, request, common, Priority::chat);
-  const auto n = static_cast<std::size_t>(common.n);
-  for (std::size_t i = 0; i < planned.choices.size(); ++i) {
-    PlannedChoice& choice = planned.choices[i];
-    choice.request.top_logprobs = fields->logprobs.value_or(0);
-    if (!fields->echo) continue;
-    const std::vector<engine::TokenId>& ids = planned.prompts[i / n].tokens;
-    choice.echo = planned.ready.tokenizer->decode(ids);
-    if (!fields->logprobs) continue;
-    choice.request.prompt_logprobs = true;
-    choice.echo_tokens = ids;
-  }
-  const JobOptions options{common.stream && !fields->echo, fields->logprobs.has_value(), {}};
-  if (common.stream && fields->echo) {
-    return refuse(*reply, unsupported_field("echo", "echo cannot be streamed."));
-  }
-  run_job(*planned.ready.engine, std::move(planned.choices), planned.ready.tokenizer,
-          completion_format(head("cmpl-", *planned.ready.model), *fields), options, reply,
-          job_environment());
+  generate<CompletionFields>(
+      {parse_completion, plan_completion, completion_format, Purpose::completion, "cmpl-"}, request,
+      reply);
 }
 
 void ApiService::chat(const Request& request, const std::shared_ptr<Reply>& reply) {
-  auto fields = parse_chat(request.body);
-  if (!fields) return refuse(*reply, fields.error());
-  auto ready = ready_engine(environment_);
-  if (!ready) return refuse(*reply, ready.error());
-  Planned planned{*std::move(ready), {}, {}};
-  auto built = conversation_prompt(*fields, planned.target());
-  if (!built) return refuse(*reply, built.error());
-  planned.prompts.push_back(*std::move(built));
-  const bool warm_up = fields->common.max_tokens == 0;
-  plan_choices(planned, request, fields->common, warm_up ? Priority::background : Priority::chat);
-  for (PlannedChoice& choice : planned.choices) {
-    choice.request.top_logprobs = fields->logprobs ? fields->top_logprobs : 0;
-  }
-  run_job(*planned.ready.engine, std::move(planned.choices), planned.ready.tokenizer,
-          chat_format(head("chatcmpl-", *planned.ready.model), *fields),
-          {fields->common.stream, fields->logprobs, {}}, reply, job_environment());
+  generate<ChatFields>({parse_chat, plan_chat, chat_format, Purpose::chat, "chatcmpl-"}, request,
+                       reply);
 }
 
 void ApiService::infill(const Request& request, const std::shared_ptr<Reply>& reply) {
-  auto fields = parse_infill(request.body);
+  generate<InfillFields>({parse_infill, plan_infill, infill_format, Purpose::completion, "infill-"},
+                         request, reply);
+}
+
+template <typename Fields>
+void ApiService::generate(const Endpoint<Fields>& endpoint, const Request& request,
+                          const std::shared_ptr<Reply>& reply) {
+  const auto fields = endpoint.parse(request.body);
   if (!fields) return refuse(*reply, fields.error());
-  auto ready = ready_engine(environment_);
+  const auto ready = choose_engine(environment_.engines(), endpoint.purpose, fields->common.model);
   if (!ready) return refuse(*reply, ready.error());
-  Planned planned{*std::move(ready), {}, {}};
-  auto built = infill_prompt(*fields, planned.target());
-  if (!built) return refuse(*reply, built.error());
-  planned.prompts.push_back(*std::move(built));
-  CommonFields common;
-  common.sampling = fields->sampling;
-  common.seed = fields->seed;
-  common.n = fields->n;
-  common.max_tokens = fields->max_tokens;
-  common.stop = fields->stop;
-  const bool warm_up = fields->max_tokens == 0;
-  plan_choices(planned, request, common, warm_up ? Priority::background : Priority::keystroke);
-  run_job(*planned.ready.engine, std::move(planned.choices), planned.ready.tokenizer,
-          infill_format(head("infill-", *planned.ready.model), *fields),
-          {fields->stream, false, fields->time_limit}, reply, job_environment());
+  auto plan = endpoint.plan(*fields, *ready);
+  if (!plan) return refuse(*reply, plan.error());
+  complete(*plan, request, fields->common);
+  run_job(*ready->engine, std::move(plan->choices), ready->tokenizer,
+          endpoint.format(head(endpoint.id_prefix, *ready->model), *fields), plan->options, reply,
+          {environment_.workers, environment_.clock, environment_.metrics});
 }
 
-/// `n` choices for each prompt, in the order of the prompts.
-void ApiService::plan_choices(Planned& planned, const Request& request, const CommonFields& fields,
-                              Priority priority) const {
-  for (const BuiltPrompt& prompt : planned.prompts) {
-    for (int i = 0; i < fields.n; ++i) {
-      PlannedChoice choice;
-      choice.request = generation(request, priority);
-      choice.request.prompt = {prompt.tokens};
-      choice.request.forced_prefix = prompt.forced_prefix;
-      choice.request.sampling = fields.sampling;
-      choice.request.sampling.seed = seed(fields.seed, i);
-      choice.request.max_tokens = fields.max_tokens.value_or(planned.ready.model->context_tokens);
-      choice.request.stop = fields.stop;
-      choice.request.stop_at_end_of_sentence = !fields.ignore_eos;
-      choice.truncated = prompt.truncated;
-      planned.choices.push_back(std::move(choice));
-    }
-  }
-}
-
-engine::GenerationRequest ApiService::generation(const Request& request, Priority priority) const {
-  engine::GenerationRequest generation;
-  generation.priority = priority_of(request, priority);
+/// Adds what is not in the fields: who asks, how urgently, and seeds where none was sent.
+void ApiService::complete(GenerationPlan& plan, const Request& request,
+                          const CommonFields& fields) const {
   // Sessions of editors count from 1; connections are told apart from them by the highest bit.
-  generation.session = request.connection | (std::uint64_t{1} << 63);
-  return generation;
-}
-
-std::uint64_t ApiService::seed(const std::optional<std::uint64_t>& wanted, int choice) const {
-  return wanted ? *wanted + static_cast<std::uint64_t>(choice) : environment_.random();
+  const std::uint64_t session = request.connection | (std::uint64_t{1} << 63);
+  const auto n = static_cast<std::size_t>(fields.n);
+  for (std::size_t i = 0; i < plan.choices.size(); ++i) {
+    engine::GenerationRequest& generation = plan.choices[i].request;
+    generation.session = session;
+    generation.priority = priority_of(request, generation.priority);
+    generation.sampling.seed = fields.seed ? *fields.seed + i % n : environment_.random();
+  }
 }
 
 ReplyHead ApiService::head(const char* prefix, const engine::ModelInfo& model) const {
   return {fmt::format("{}{:016x}{:016x}", prefix, environment_.random(), environment_.random()),
           model.name, environment_.unix_time()};
-}
-
-JobEnvironment ApiService::job_environment() const {
-  return {environment_.workers, environment_.clock, environment_.metrics};
 }
 
 }  // namespace caretd::daemon::api

@@ -7,8 +7,9 @@
 #include <memory>
 #include <string>
 
+#include "daemon/engine_provider.h"
 #include "daemon/http/exchange.h"
-#include "daemon/http/generation_job.h"
+#include "daemon/http/generation_plan.h"
 #include "daemon/http/metrics.h"
 #include "engine/engine.h"
 #include "support/clock.h"
@@ -19,11 +20,11 @@ namespace caretd::daemon::api {
 
 /// What the service needs from the process; all of it outlives the service and its jobs.
 struct ServiceEnvironment {
-  std::function<std::shared_ptr<engine::Engine>()> engine;  ///< any thread
-  std::function<void()> on_activity;                        ///< a request came; I/O thread; quick
-  std::function<std::int64_t()> unix_time;                  ///< seconds
-  std::function<std::uint64_t()> random;                    ///< ids, seeds; any thread
-  Executor& workers;  ///< parses bodies, encodes prompts, writes long replies
+  std::function<SessionEngines()> engines;  ///< of the moment; any thread
+  std::function<void()> on_activity;        ///< a request came; I/O thread; quick
+  std::function<std::int64_t()> unix_time;  ///< seconds
+  std::function<std::uint64_t()> random;    ///< ids, seeds; any thread
+  Executor& workers;                        ///< parses bodies, encodes prompts, writes long replies
   const Clock& clock;
   Metrics& metrics;
   Logger log;
@@ -41,7 +42,6 @@ class ApiService final : public Handler {
 
  private:
   struct Route;
-  struct Planned;
   [[nodiscard]] static const Route* find_route(const std::string& path);
 
   void run(const Route& route, const Request& request, const std::shared_ptr<Reply>& reply);
@@ -53,13 +53,13 @@ class ApiService final : public Handler {
   void chat(const Request& request, const std::shared_ptr<Reply>& reply);
   void infill(const Request& request, const std::shared_ptr<Reply>& reply);
 
+  template <typename Fields>
+  struct Endpoint;
+  template <typename Fields>
+  void generate(const Endpoint<Fields>& endpoint, const Request& request,
+                const std::shared_ptr<Reply>& reply);
+  void complete(GenerationPlan& plan, const Request& request, const CommonFields& fields) const;
   [[nodiscard]] ReplyHead head(const char* prefix, const engine::ModelInfo& model) const;
-  [[nodiscard]] engine::GenerationRequest generation(const Request& request,
-                                                     engine::Priority priority) const;
-  [[nodiscard]] std::uint64_t seed(const std::optional<std::uint64_t>& wanted, int choice) const;
-  [[nodiscard]] JobEnvironment job_environment() const;
-  void plan_choices(Planned& planned, const Request& request, const CommonFields& fields,
-                    engine::Priority priority) const;
 
   const ServiceEnvironment environment_;
   std::atomic<std::int64_t> connections_ = 0;

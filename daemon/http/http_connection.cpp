@@ -39,6 +39,10 @@ class ClientConnection final : public HttpConnection,
   void start() override;
   void turn_away(const std::string& why) override;
   void check_deadline(TimePoint now) override;
+  [[nodiscard]] std::optional<TimePoint> idle_since() const override {
+    return phase_ == Phase::idle ? std::optional(deadline_ - services_.limits.idle_time)
+                                 : std::nullopt;
+  }
   [[nodiscard]] bool busy() const override { return phase_ == Phase::busy; }
   void close() override;
 

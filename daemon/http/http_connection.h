@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "daemon/http/byte_stream.h"
@@ -33,6 +34,8 @@ class HttpConnection {
   virtual void turn_away(const std::string& why) = 0;
   /// Closes or answers 408 when the peer took too long. To be called a few times a second.
   virtual void check_deadline(TimePoint now) = 0;
+  /// Since when nothing has been asked; nothing while a request arrives or is answered.
+  [[nodiscard]] virtual std::optional<TimePoint> idle_since() const = 0;
   /// A request is being answered.
   [[nodiscard]] virtual bool busy() const = 0;
   virtual void close() = 0;

@@ -61,7 +61,9 @@ class Server final : public HttpServer {
   void accept();
   void accepted(tcp::socket socket);
   void serve(std::unique_ptr<ByteStream> stream);
+  void make_room();
   void forget(std::uint64_t number);
+  [[nodiscard]] bool full() const { return connections_.size() >= options_.limits.max_connections; }
   void sweep();
   [[nodiscard]] bool busy() const;
   void close_all();
@@ -126,14 +128,14 @@ void Server::accepted(tcp::socket socket) {
   socket.set_option(tcp::no_delay(true), ignored);
   // The kernel would keep megabytes for a client that does not read.
   socket.set_option(tcp::socket::send_buffer_size(kSendBuffer), ignored);
-  const bool full = connections_.size() >= options_.limits.max_connections;
-  if (full && tls_) return;  // no words without a handshake
+  if (full()) make_room();
+  if (full() && tls_) return;  // no words without a handshake
   serve(tls_ ? make_socket_stream(std::move(socket), *tls_)
              : make_socket_stream(std::move(socket)));
 }
 
 void Server::serve(std::unique_ptr<ByteStream> stream) {
-  const bool full = connections_.size() >= options_.limits.max_connections;
+  const bool turned_away = full();
   const std::uint64_t number = next_number_++;
   const HttpConnectionServices services{options_.limits, options_.api_key, handler_, clock_,
                                         live_replies_};
@@ -141,11 +143,28 @@ void Server::serve(std::unique_ptr<ByteStream> stream) {
       make_http_connection(std::move(stream), number, services, [this, number] { forget(number); });
   connections_.emplace(number, connection);
   handler_.connections_changed(connections_.size());
-  if (full) {
+  if (turned_away) {
     connection->turn_away("Too many connections (http.max_connections).");
   } else {
     connection->start();
   }
+}
+
+/// Closes the connection that has been idle for the longest time: whoever comes has something to
+/// ask, and a client that kept its connection opens another when it needs one.
+void Server::make_room() {
+  auto oldest = connections_.end();
+  std::optional<TimePoint> since;
+  for (auto entry = connections_.begin(); entry != connections_.end(); ++entry) {
+    const std::optional<TimePoint> idle = entry->second->idle_since();
+    if (!idle || (since && *since <= *idle)) continue;
+    oldest = entry;
+    since = idle;
+  }
+  if (oldest == connections_.end()) return;
+  const std::shared_ptr<HttpConnection> connection = std::move(oldest->second);
+  connections_.erase(oldest);
+  connection->close();
 }
 
 void Server::forget(std::uint64_t number) {

@@ -33,9 +33,9 @@ class RandomNumbers {
 
 class ApiServer final : public HttpService {
  public:
-  ApiServer(std::function<std::shared_ptr<engine::Engine>()> engine,
-            std::function<void()> on_activity, const Clock& clock, Logger log)
-      : api_({.engine = std::move(engine),
+  ApiServer(std::function<SessionEngines()> engines, std::function<void()> on_activity,
+            const Clock& clock, Logger log)
+      : api_({.engines = std::move(engines),
               .on_activity = std::move(on_activity),
               .unix_time = [] { return static_cast<std::int64_t>(std::time(nullptr)); },
               .random = [this] { return random_(); },
@@ -89,10 +89,12 @@ Result<HttpServerOptions> http_server_options(const HttpSettings& settings, bool
   return options;
 }
 
-Result<std::unique_ptr<HttpService>> HttpService::start(
-    const HttpServerOptions& options, std::function<std::shared_ptr<engine::Engine>()> engine,
-    std::function<void()> on_activity, const Clock& clock, Logger log) {
-  auto service = std::make_unique<ApiServer>(std::move(engine), std::move(on_activity), clock, log);
+Result<std::unique_ptr<HttpService>> HttpService::start(const HttpServerOptions& options,
+                                                        std::function<SessionEngines()> engines,
+                                                        std::function<void()> on_activity,
+                                                        const Clock& clock, Logger log) {
+  auto service =
+      std::make_unique<ApiServer>(std::move(engines), std::move(on_activity), clock, log);
   if (auto opened = service->open(options, clock, log); !opened) return pass_on(std::move(opened));
   return service;
 }

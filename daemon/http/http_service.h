@@ -7,8 +7,8 @@
 #include <string>
 
 #include "daemon/config/settings.h"
+#include "daemon/engine_provider.h"
 #include "daemon/http/http_server.h"
-#include "engine/engine.h"
 #include "support/clock.h"
 #include "support/log.h"
 #include "support/result.h"
@@ -22,10 +22,10 @@ namespace caretd::daemon {
 
 class HttpService {
  public:
-  /// `engine` gives the engine of the moment and `on_activity` hears of every request that needs
+  /// `engines` gives those of the moment and `on_activity` hears of every request that needs
   /// one; both are called on several threads. `clock` must outlive the service.
   [[nodiscard]] static Result<std::unique_ptr<HttpService>> start(
-      const HttpServerOptions& options, std::function<std::shared_ptr<engine::Engine>()> engine,
+      const HttpServerOptions& options, std::function<SessionEngines()> engines,
       std::function<void()> on_activity, const Clock& clock, Logger log);
   virtual ~HttpService() = default;
 

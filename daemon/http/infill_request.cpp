@@ -39,7 +39,9 @@ Parsed<InfillFields> parse_infill(std::string_view text) {
   const auto body = parse_body(text);
   if (!body) return tl::unexpected(body.error());
   InfillFields fields;
-  fields.sampling.temperature = 0.0F;
+  CommonFields& common = fields.common;
+  common.sampling.temperature = 0.0F;
+  common.max_tokens = kDefaultInfillTokens;
   std::string fault;
   const JsonPath path(fault);
   ObjectReader reader(*body, path);
@@ -52,18 +54,19 @@ Parsed<InfillFields> parse_infill(std::string_view text) {
       .required("input_suffix", fields.suffix)
       .optional("prompt", fields.typed)
       .optional("input_extra", extra)
-      .optional("n_predict", fields.max_tokens)
-      .optional("n", fields.n)
-      .optional("n_cmpl", fields.n)
+      .optional("model", common.model)
+      .optional("n_predict", common.max_tokens)
+      .optional("n", common.n)
+      .optional("n_cmpl", common.n)
       .optional("stop", stop)
-      .optional("stream", fields.stream)
+      .optional("stream", common.stream)
       .optional("t_max_predict_ms", time_limit)
       .optional("response_fields", fields.response_fields);
-  read_sampling(reader, fields.sampling, seed, check);
+  read_sampling(reader, common.sampling, seed, check);
   if (!reader) return tl::unexpected(malformed(fault));
-  if (fields.max_tokens == -1) fields.max_tokens = kMostTokens;  // "until it ends by itself"
-  check.within("n_cmpl", fields.n, 1, kMostInfillChoices);
-  check.within("n_predict", fields.max_tokens, 0, kMostTokens);
+  if (common.max_tokens == -1) common.max_tokens = kMostTokens;  // "until it ends by itself"
+  check.within("n_cmpl", common.n, 1, kMostInfillChoices);
+  check.within("n_predict", common.max_tokens, 0, kMostTokens);
   check.within("input_extra", extra.pieces.size(), 0, static_cast<double>(kMostExtraPieces));
   check.within("t_max_predict_ms", time_limit, 0, kLongestTimeMs);
   if (fields.response_fields) {
@@ -71,13 +74,13 @@ Parsed<InfillFields> parse_infill(std::string_view text) {
                  static_cast<double>(kMostResponseFields));
   }
   check.stop_strings(stop.strings);
-  if (fields.n > 1 && !body->contains("temperature")) {
-    fields.sampling.temperature = static_cast<float>(kVariedTemperature);
+  if (common.n > 1 && !body->contains("temperature")) {
+    common.sampling.temperature = static_cast<float>(kVariedTemperature);
   }
   if (check.fault()) return tl::unexpected(*check.fault());
-  fields.stop = std::move(stop.strings);
+  common.stop = std::move(stop.strings);
   // -1 stands for a random seed there.
-  if (seed && *seed >= 0) fields.seed = static_cast<std::uint64_t>(*seed);
+  if (seed && *seed >= 0) common.seed = static_cast<std::uint64_t>(*seed);
   if (time_limit && *time_limit > 0) fields.time_limit = std::chrono::milliseconds(*time_limit);
   fields.extra = std::move(extra.pieces);
   return fields;

@@ -142,7 +142,8 @@ class CommonReader {
   void read_with(ObjectReader& reader) {
     fields_.sampling.temperature = 1.0F;
     read_sampling(reader, fields_.sampling, seed_, check_);
-    reader.optional("max_tokens", fields_.max_tokens)
+    reader.optional("model", fields_.model)
+        .optional("max_tokens", fields_.max_tokens)
         .optional("stop", stop_)
         .optional("n", fields_.n)
         .optional("stream", fields_.stream)
@@ -178,6 +179,9 @@ std::optional<ApiError> check_completion(const CompletionFields& fields,
                                          std::optional<int> best_of) {
   if (best_of && *best_of != fields.common.n) {
     return unsupported_field("best_of", "best_of is not supported; ask for n choices.");
+  }
+  if (fields.common.stream && fields.echo) {
+    return unsupported_field("echo", "echo cannot be streamed.");
   }
   if (fields.suffix && fields.echo) {
     return invalid_field("echo", "echo and suffix exclude each other.");

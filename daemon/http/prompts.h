@@ -1,8 +1,7 @@
-// From the fields of a request to the token ids of its prompt. Pure; any thread.
+// From the fields of a request to its prompt. Pure; any thread.
 #pragma once
 
 #include <string>
-#include <vector>
 
 #include "daemon/http/api_error.h"
 #include "daemon/http/requests.h"
@@ -10,14 +9,15 @@
 
 namespace caretd::daemon::api {
 
-/// What prompts are made for.
+/// What prompts are made for. They become token ids for a model of this process, and stay text for
+/// one elsewhere, which encodes them itself.
 struct PromptTarget {
-  const engine::Tokenizer& tokenizer;
+  const engine::Tokenizer* tokenizer = nullptr;  ///< may be null for a model elsewhere
   const engine::ModelInfo& model;
 };
 
 struct BuiltPrompt {
-  std::vector<engine::TokenId> tokens;
+  engine::Prompt parts;       ///< GenerationRequest::prompt; ids are one part
   std::string forced_prefix;  ///< GenerationRequest::forced_prefix
   bool truncated = false;     ///< something was left out to fit the context
 };

@@ -15,8 +15,9 @@
 
 namespace caretd::daemon::api {
 
-/// What completions and chat completions have in common.
+/// What all generations have in common.
 struct CommonFields {
+  std::string model;                  ///< one that the server lists; any other means its default
   engine::Sampling sampling;          ///< without a seed
   std::optional<std::uint64_t> seed;  ///< absent: every reply differs
   std::optional<int> max_tokens;      ///< absent: the endpoint's default
@@ -53,16 +54,11 @@ struct ExtraContext {
 };
 
 struct InfillFields {
-  engine::Sampling sampling;
-  std::optional<std::uint64_t> seed;
+  CommonFields common;  ///< `n_cmpl`, `n_predict` (0 only warms the cache)
   std::string prefix;
   std::string suffix;
   std::string typed;  ///< `prompt`: the line in front of the cursor
   std::vector<ExtraContext> extra;
-  int n = 1;             ///< `n_cmpl`: choices; a list of replies where there are several
-  int max_tokens = 128;  ///< `n_predict`; 0 only warms the cache
-  std::vector<std::string> stop;
-  bool stream = false;
   std::optional<std::chrono::milliseconds> time_limit;  ///< `t_max_predict_ms`
   /// Paths into the reply ("timings/prompt_n"); absent: all of it.
   std::optional<std::vector<std::string>> response_fields;
@@ -74,6 +70,7 @@ inline constexpr int kMostStopStrings = 16;  ///< OpenAI takes 4, editors send m
 inline constexpr int kMostStopBytes = 1024;  ///< each
 inline constexpr int kMostTokens = 1 << 20;  ///< of max_tokens, before the context cuts it
 inline constexpr int kDefaultCompletionTokens = 16;
+inline constexpr int kDefaultInfillTokens = 128;
 
 [[nodiscard]] Parsed<CompletionFields> parse_completion(std::string_view body);
 [[nodiscard]] Parsed<ChatFields> parse_chat(std::string_view body);

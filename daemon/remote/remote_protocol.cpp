@@ -112,6 +112,7 @@ std::string completion_body(const engine::GenerationRequest& request, const Remo
     const auto count = static_cast<std::ptrdiff_t>(std::min(request.stop.size(), kMostStops));
     body["stop"] = std::vector<std::string>(request.stop.begin(), request.stop.begin() + count);
   }
+  if (!request.stop_at_end_of_sentence) body["ignore_eos"] = true;
   if (features.usage) body["stream_options"] = {{"include_usage", true}};
   if (features.logprobs) body["logprobs"] = 1;
   if (prompt.suffix && features.suffix) {

@@ -53,21 +53,21 @@ std::optional<int> systemd_socket(const Environment& environment) {
   return meant ? std::optional(kFirstSystemdFd) : std::nullopt;
 }
 
-/// The engine of the daemon's own settings: replaced on the I/O thread, read on HTTP's threads.
-class DefaultEngine {
+/// The engines of the daemon's own settings: replaced on the I/O thread, read on HTTP's threads.
+class DefaultEngines {
  public:
-  [[nodiscard]] std::shared_ptr<engine::Engine> get() const {
+  [[nodiscard]] SessionEngines get() const {
     const std::lock_guard lock(mutex_);
-    return engine_;
+    return engines_;
   }
-  void set(std::shared_ptr<engine::Engine> engine) {
+  void set(SessionEngines engines) {
     const std::lock_guard lock(mutex_);
-    engine_.swap(engine);  // the former one ends, if nobody else holds it, outside of the lock
+    std::swap(engines_, engines);  // the former ones end, if nobody else holds them, unlocked
   }
 
  private:
   mutable std::mutex mutex_;
-  std::shared_ptr<engine::Engine> engine_;
+  SessionEngines engines_;
 };
 
 class DaemonProcess {
@@ -111,8 +111,7 @@ class DaemonProcess {
   asio::steady_timer tick_;
   ThreadPool workers_;
   SessionFactory factory_;
-  DefaultEngine default_engine_;  // loads before the first editor or HTTP client asks
-  std::shared_ptr<engine::Engine> default_chat_engine_;
+  DefaultEngines default_engines_;  // load before the first editor or HTTP client asks
   TimePoint last_activity_;
   TimePoint last_session_ = last_activity_;
   // Last, so that they end first: sessions and HTTP clients use everything above.
@@ -152,11 +151,9 @@ void DaemonProcess::run() {
 }
 
 void DaemonProcess::preload() {
-  // An HTTP client cannot bring settings of its own, so what it asks is the daemon's own engine.
+  // An HTTP client cannot bring settings of its own, so what it asks are the daemon's own engines.
   if (options_.on_demand && settings_.http.address.empty()) return;
-  SessionEngines engines = factory_.engines().engines_for(settings_);
-  default_engine_.set(std::move(engines.completion));
-  default_chat_engine_ = std::move(engines.chat);
+  default_engines_.set(factory_.engines().engines_for(settings_));
 }
 
 Result<void> DaemonProcess::serve_http() {
@@ -170,7 +167,7 @@ Result<void> DaemonProcess::serve_http() {
     });
   };
   auto service = HttpService::start(
-      *options, [this] { return default_engine_.get(); }, on_activity, clock_, log_);
+      *options, [this] { return default_engines_.get(); }, on_activity, clock_, log_);
   if (!service) return pass_on(std::move(service));
   http_ = *std::move(service);
   log_->info("HTTP on {}", http_->url());

@@ -174,7 +174,11 @@ Result<void> measure_api(const Clock& clock) {
   options.address = "127.0.0.1:0";
   const auto engine = std::make_shared<InstantEngine>(*std::move(tokenizer));
   const auto service = HttpService::start(
-      options, [engine] { return engine; }, [] {}, clock, make_null_logger());
+      options,
+      [engine] {
+        return SessionEngines{engine, engine};
+      },
+      [] {}, clock, make_null_logger());
   if (!service) return fail(service.error().kind, service.error().message);
   const std::string url = (*service)->url();
   const auto port = static_cast<std::uint16_t>(std::stoi(url.substr(url.rfind(':') + 1)));

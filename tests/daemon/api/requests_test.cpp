@@ -106,7 +106,7 @@ TEST_CASE("An infill request as llama.vim sends it", "[api]") {
           "stop": [], "samplers": ["top_k", "infill"], "cache_prompt": true,
           "t_max_prompt_ms": 500, "t_max_predict_ms": 1000, "response_fields": ["content"]})");
   REQUIRE(fields);
-  CHECK(fields->sampling.temperature == 0.0F);
+  CHECK(fields->common.sampling.temperature == 0.0F);
   CHECK(fields->extra.size() == 2);
   CHECK(fields->extra[0].filename == "f.py");
   CHECK(fields->time_limit == std::chrono::milliseconds(1000));
@@ -127,9 +127,10 @@ TEST_CASE("What llama.cpp's clients say in their own way", "[api]") {
   const std::string infill = R"({"input_prefix": "a", "input_suffix": "b")";
   const auto several = parse_infill(infill + R"(, "n_cmpl": 3})");
   REQUIRE(several);
-  CHECK(several->n == 3);
-  CHECK(several->sampling.temperature > 0.0F);
-  CHECK(parse_infill(infill + R"(, "n_cmpl": 3, "temperature": 0})")->sampling.temperature == 0.0F);
+  CHECK(several->common.n == 3);
+  CHECK(several->common.sampling.temperature > 0.0F);
+  CHECK(parse_infill(infill + R"(, "n_cmpl": 3, "temperature": 0})")->common.sampling.temperature ==
+        0.0F);
   CHECK(param_of(parse_infill(infill + R"(, "n_cmpl": 17})")) == "n_cmpl");
 }
 
@@ -156,7 +157,7 @@ TEST_CASE("Mutated bodies are read or refused", "[api][fuzz]") {
               static_cast<std::size_t>(kMostChoices));
     }
     if (const auto fields = parse_chat(body)) REQUIRE_FALSE(fields->messages.empty());
-    if (const auto fields = parse_infill(body)) REQUIRE(fields->max_tokens >= 0);
+    if (const auto fields = parse_infill(body)) REQUIRE(fields->common.max_tokens >= 0);
   }
 }
 

@@ -102,19 +102,50 @@ test('a client that stops reading is cut off, and nobody waits for it', async ()
   socket.destroy();
 });
 
-test('connections beyond the bound are told so, and free places are used again', async () => {
-  const held = Array.from({ length: 45 }, () => server.raw());
-  // Those that have a place hear nothing for a minute.
-  const first = await Promise.race(held.map(({ reply }) => reply));
-  assert.equal(statusOf(first), 503);
-  assert.match(first, /too_many_connections/);
-  for (const { socket } of held) socket.destroy();
-  await Promise.all(held.map(({ reply }) => reply));
-  const patience = Date.now() + PATIENCE_MS;
-  while ((await server.post('/v1/completions', REQUEST).catch(() => null))?.status !== 200) {
-    assert.ok(Date.now() < patience, 'no place became free');
-    await new Promise((resolve) => setTimeout(resolve, 20));
+/** A server with three places of its own; nobody's requests time out meanwhile. */
+async function withThreePlaces(use) {
+  const small = await Server.start(['--set', 'http.max_connections=3']);
+  try {
+    await use(small);
+  } finally {
+    assert.equal(await small.stop(), 0);
   }
+}
+
+function asksForHealth({ socket, reply }) {
+  socket.write('GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n');
+  return reply.then(statusOf);
+}
+
+test('connections that ask nothing make room for those that come', async () => {
+  await withThreePlaces(async (small) => {
+    const idle = Array.from({ length: 6 }, () => small.raw());
+    assert.equal(await idle[0].reply, '');
+    assert.equal(await asksForHealth(small.raw()), 200);
+    for (const { socket } of idle) socket.destroy();
+  });
+});
+
+test('connections beyond the bound are told so, and free places are used again', async () => {
+  await withThreePlaces(async (small) => {
+    // In the middle of their requests, as the server's reply to the header shows.
+    const held = Array.from({ length: 3 }, () => small.raw());
+    await Promise.all(held.map(({ socket }) => new Promise((resolve) => {
+      socket.once('data', resolve);
+      socket.write('POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n' +
+        'Expect: 100-continue\r\n\r\n');
+    })));
+    const refused = await small.raw().reply;
+    assert.equal(statusOf(refused), 503);
+    assert.match(refused, /too_many_connections/);
+    held[0].socket.destroy();
+    const patience = Date.now() + PATIENCE_MS;
+    while (await asksForHealth(small.raw()) !== 200) {
+      assert.ok(Date.now() < patience, 'no place became free');
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+    for (const { socket } of held) socket.destroy();
+  });
 });
 
 test('beyond the bound of the queue a request is refused and told when to come back', async () => {

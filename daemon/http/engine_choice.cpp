@@ -1,0 +1,68 @@
+#include "daemon/http/engine_choice.h"
+
+#include <algorithm>
+#include <string>
+
+#include <spdlog/fmt/fmt.h>
+
+namespace caretd::daemon::api {
+
+using engine::EngineState;
+
+std::vector<std::shared_ptr<engine::Engine>> all_of(const SessionEngines& engines) {
+  if (engines.chat == nullptr || engines.chat == engines.completion) return {engines.completion};
+  return {engines.completion, engines.chat};
+}
+
+ApiError not_ready(const engine::EngineStatus& status) {
+  switch (status.state) {
+    case EngineState::starting:
+      return http_error(503, fmt::format("The model is loading ({} %).", status.percent),
+                        "model_loading");
+    case EngineState::ready:
+      return http_error(503, "The model has just been unloaded; try again.", "model_loading");
+    default:
+      return http_error(
+          503, status.reason,
+          "engine_" + std::string(status.state == EngineState::off ? "off" : "failed"));
+  }
+}
+
+Parsed<ReadyEngine> choose_engine(const SessionEngines& engines, Purpose purpose,
+                                  std::string_view wanted) {
+  auto candidates = all_of(engines);
+  if (purpose == Purpose::chat) std::ranges::reverse(candidates);
+  const auto named = std::ranges::find_if(candidates, [wanted](const auto& engine) {
+    const auto model = engine->model();
+    return model && model->name == wanted;
+  });
+  ReadyEngine ready{named == candidates.end() ? candidates.front() : *named, nullptr, nullptr};
+  ready.model = ready.engine->model();
+  ready.tokenizer = ready.engine->tokenizer();
+  const auto status = ready.engine->status();
+  if (status.state != EngineState::ready || !ready.model) return tl::unexpected(not_ready(status));
+  const bool unloaded = ready.model->local && !ready.tokenizer;  // between the two looks
+  if (unloaded) return tl::unexpected(not_ready({.state = EngineState::ready}));
+  return ready;
+}
+
+engine::EngineStatistics statistics_of(const SessionEngines& engines) {
+  engine::EngineStatistics sum;
+  for (const auto& engine : all_of(engines)) {
+    const engine::EngineStatistics one = engine->statistics();
+    sum.requests += one.requests;
+    sum.prompt_tokens += one.prompt_tokens;
+    sum.cached_tokens += one.cached_tokens;
+    sum.generated_tokens += one.generated_tokens;
+    sum.steps += one.steps;
+    sum.running += one.running;
+    sum.queued += one.queued;
+    sum.kv_used_bytes += one.kv_used_bytes;
+    sum.kv_pinned_bytes += one.kv_pinned_bytes;
+    sum.longest_step = std::max(sum.longest_step, one.longest_step);
+    sum.host_time += one.host_time;
+  }
+  return sum;
+}
+
+}  // namespace caretd::daemon::api

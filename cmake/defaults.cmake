@@ -27,7 +27,9 @@ target_compile_options(caretd_warnings INTERFACE
   $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra -Wpedantic -Wshadow
     -Wnon-virtual-dtor -Woverloaded-virtual -Werror
     # Designated initialisers leave the other members at their defaults on purpose.
-    -Wno-missing-field-initializers>)
+    -Wno-missing-field-initializers>
+  # GCC 12 sees overlaps in strings that are put together (GCC PR 105651).
+  $<$<COMPILE_LANG_AND_ID:CXX,GNU>:-Wno-restrict>)
 
 if(CARETD_SANITIZE)
   add_compile_options($<$<NOT:$<COMPILE_LANGUAGE:CUDA>>:-fsanitize=${CARETD_SANITIZE}>
@@ -42,8 +44,14 @@ function(caretd_room name)
   add_library(caretd_${name} STATIC)
   target_include_directories(caretd_${name} PUBLIC ${CMAKE_SOURCE_DIR})
   target_link_libraries(caretd_${name} PUBLIC ${ARGN} PRIVATE caretd_warnings)
-  if(CARETD_SANITIZE)  # headers and templates are instrumented once for eight files
-    set_target_properties(caretd_${name} PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 8)
+  caretd_compile_in_batches(caretd_${name} 8)
+endfunction()
+
+# The headers of the libraries are most of what a file takes to compile: where CARETD_UNITY asks for
+# it they are read, and instrumented, once for SIZE files of a target.
+function(caretd_compile_in_batches target size)
+  if(CARETD_UNITY)
+    set_target_properties(${target} PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE ${size})
   endif()
 endfunction()
 

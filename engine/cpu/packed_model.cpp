@@ -233,18 +233,9 @@ Result<PackedModel> pack_model(const ModelConfig& config, const ModelWeights& we
 
 std::string describe_format(const ModelConfig& config, const ModelWeights& weights) {
   if (weights.layers.empty()) return "empty";
-  const MatrixView& matrix = weights.layers[0].attention.o;
-  switch (matrix.dtype) {
-    case DType::f32:
-      return "F32";
-    case DType::f16:
-      return "F16";
-    case DType::bf16:
-      return "BF16";
-    case DType::f8_e4m3:
-      return config.fp8_block[0] > 0 ? "FP8 block-wise" : "FP8";
-  }
-  return "unknown";
+  const DType dtype = weights.layers[0].attention.o.dtype;
+  if (dtype == DType::f8_e4m3) return config.fp8_block[0] > 0 ? "FP8 block-wise" : "FP8";
+  return std::string(to_string(dtype));
 }
 
 }  // namespace caretd::engine

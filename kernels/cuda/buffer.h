@@ -11,16 +11,17 @@
 
 namespace caretd::kernels::cuda {
 
-/// Memory on the current device.
-class DeviceBuffer {
+/// What Memory::allocate() gave, which Memory::release() takes back.
+template <typename Memory>
+class Buffer {
  public:
-  DeviceBuffer() = default;
+  Buffer() = default;
 
-  [[nodiscard]] static Result<DeviceBuffer> allocate(std::size_t bytes, const char* what) {
-    DeviceBuffer buffer;
+  [[nodiscard]] static Result<Buffer> allocate(std::size_t bytes, const char* what) {
+    Buffer buffer;
     void* data = nullptr;
     if (bytes > 0) {
-      if (auto ok = check(cudaMalloc(&data, bytes), what); !ok) return pass_on(std::move(ok));
+      if (auto ok = check(Memory::allocate(&data, bytes), what); !ok) return pass_on(std::move(ok));
     }
     buffer.data_.reset(data);
     buffer.bytes_ = bytes;
@@ -29,7 +30,7 @@ class DeviceBuffer {
   /// Replaces the memory by a larger one when `bytes` do not fit; the content is lost then.
   [[nodiscard]] Result<void> reserve(std::size_t bytes, const char* what) {
     if (bytes <= bytes_) return {};
-    *this = DeviceBuffer();
+    *this = Buffer();
     auto grown = allocate(bytes, what);
     if (!grown) return pass_on(std::move(grown));
     *this = *std::move(grown);
@@ -44,51 +45,28 @@ class DeviceBuffer {
   [[nodiscard]] std::size_t size() const { return bytes_; }
 
  private:
-  struct Free {
-    void operator()(void* data) const { cudaFree(data); }
+  struct Release {
+    void operator()(void* data) const { Memory::release(data); }
   };
-  std::unique_ptr<void, Free> data_;
+  std::unique_ptr<void, Release> data_;
   std::size_t bytes_ = 0;
 };
 
+struct DeviceMemory {
+  static cudaError_t allocate(void** data, std::size_t bytes) { return cudaMalloc(data, bytes); }
+  static void release(void* data) { cudaFree(data); }
+};
+struct PinnedMemory {
+  static cudaError_t allocate(void** data, std::size_t bytes) {
+    return cudaHostAlloc(data, bytes, cudaHostAllocMapped | cudaHostAllocPortable);
+  }
+  static void release(void* data) { cudaFreeHost(data); }
+};
+
+/// Memory on the current device.
+using DeviceBuffer = Buffer<DeviceMemory>;
 /// Page-locked host memory that the device can read and write under the same address.
-class PinnedBuffer {
- public:
-  [[nodiscard]] static Result<PinnedBuffer> allocate(std::size_t bytes, const char* what) {
-    PinnedBuffer buffer;
-    void* data = nullptr;
-    if (auto ok =
-            check(cudaHostAlloc(&data, bytes, cudaHostAllocMapped | cudaHostAllocPortable), what);
-        !ok) {
-      return pass_on(std::move(ok));
-    }
-    buffer.data_.reset(data);
-    buffer.bytes_ = bytes;
-    return buffer;
-  }
-  [[nodiscard]] Result<void> reserve(std::size_t bytes, const char* what) {
-    if (bytes <= bytes_) return {};
-    *this = PinnedBuffer();
-    auto grown = allocate(bytes, what);
-    if (!grown) return pass_on(std::move(grown));
-    *this = *std::move(grown);
-    return {};
-  }
-
-  [[nodiscard]] std::byte* bytes() const { return static_cast<std::byte*>(data_.get()); }
-  template <typename T>
-  [[nodiscard]] T* as() const {
-    return static_cast<T*>(data_.get());
-  }
-  [[nodiscard]] std::size_t size() const { return bytes_; }
-
- private:
-  struct Free {
-    void operator()(void* data) const { cudaFreeHost(data); }
-  };
-  std::unique_ptr<void, Free> data_;
-  std::size_t bytes_ = 0;
-};
+using PinnedBuffer = Buffer<PinnedMemory>;
 
 class Stream {
  public:

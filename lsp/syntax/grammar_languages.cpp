@@ -157,7 +157,7 @@ constexpr Words kYamlFiles = {".yaml", ".yml"};
 constexpr Words kYamlBlocks = {"stream", "document", "block_mapping", "block_sequence"};
 constexpr Words kYamlTails = {":", "-", "|", ">"};
 
-constexpr auto kLanguages = std::to_array<Language>({
+constexpr auto kGrammarLanguages = std::to_array<Language>({
     {.id = "shellscript",
      .aliases = kBashAliases,
      .extensions = kBashFiles,
@@ -354,7 +354,7 @@ constexpr auto kLanguages = std::to_array<Language>({
 }  // namespace
 
 std::span<const Language> grammar_languages() {
-  return kLanguages;
+  return kGrammarLanguages;
 }
 
 }  // namespace caretd::lsp

@@ -55,7 +55,7 @@ constexpr std::string_view kMarkupFiles[] = {".md", ".xml", ".svg", ".vue", ".sv
 constexpr std::string_view kParenthesisFiles[] = {".ml", ".mli"};
 constexpr std::string_view kFortranFiles[] = {".f90", ".f95", ".f03", ".f08"};
 
-constexpr auto kLanguages = std::to_array<Language>({
+constexpr auto kPlainLanguages = std::to_array<Language>({
     {.id = "perl-like", .aliases = kHashIds, .extensions = kHashFiles, .comment = {"#", "", ""}},
     {.id = "c-like",
      .aliases = kSlashIds,
@@ -94,7 +94,7 @@ constexpr auto kLanguages = std::to_array<Language>({
 }  // namespace
 
 std::span<const Language> plain_languages() {
-  return kLanguages;
+  return kPlainLanguages;
 }
 
 }  // namespace caretd::lsp

@@ -10,27 +10,14 @@
 #include "daemon/config/configuration.h"
 #include "daemon/session_settings.h"
 #include "tests/helpers/catch.h"
+#include "tests/helpers/temporary_folder.h"
 
 namespace caretd::daemon {
 namespace {
 
 namespace fs = std::filesystem;
 
-/// A folder that disappears with the test.
-class TemporaryFolder {
- public:
-  TemporaryFolder() {
-    std::string name = (fs::temp_directory_path() / "caretd-config-XXXXXX").string();
-    path_ = mkdtemp(name.data());
-  }
-  ~TemporaryFolder() { fs::remove_all(path_); }
-  TemporaryFolder(const TemporaryFolder&) = delete;
-  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
-  [[nodiscard]] fs::path operator/(const char* name) const { return path_ / name; }
-
- private:
-  fs::path path_;
-};
+using test::TemporaryFolder;
 
 Configuration resolved(std::vector<SettingsLayer> layers) {
   return resolve(layers);
@@ -182,9 +169,9 @@ TEST_CASE("a project may set languages, ignore rules and budgets and nothing els
 
 TEST_CASE("a hostile project file is not followed, waited for or swallowed") {
   const TemporaryFolder folder;
-  const auto secret = folder / "secret";
+  const auto secret = folder.path() / "secret";
   std::ofstream(secret) << "[completion]\nmax_tokens = 9\n";
-  const auto file = folder / ".caretd.toml";
+  const auto file = folder.path() / ".caretd.toml";
 
   SECTION("a link to another file") {
     fs::create_symlink(secret, file);
@@ -213,9 +200,10 @@ TEST_CASE("a hostile project file is not followed, waited for or swallowed") {
 
 TEST_CASE("a user's own file may be a link") {
   const TemporaryFolder folder;
-  std::ofstream(folder / "real.toml") << "[model]\nthreads = 2\n";
-  fs::create_symlink(folder / "real.toml", folder / "config.toml");
-  CHECK(read_settings_file(Layer::user_file, folder / "config.toml").assignments.size() == 1);
+  std::ofstream(folder.path() / "real.toml") << "[model]\nthreads = 2\n";
+  fs::create_symlink(folder.path() / "real.toml", folder.path() / "config.toml");
+  CHECK(read_settings_file(Layer::user_file, folder.path() / "config.toml").assignments.size() ==
+        1);
 }
 
 TEST_CASE("every key survives its way through TOML, the environment and JSON") {

@@ -7,11 +7,13 @@
 
 #include "tests/helpers/catch.h"
 #include "tests/helpers/temporary_folder.h"
+#include "tests/helpers/tiny_tokenizer.h"
 
 namespace caretd::daemon {
 namespace {
 
 using test::TemporaryFolder;
+using test::tiny_tokenizer;
 
 std::filesystem::path file_with(const TemporaryFolder& folder, const std::string& name,
                                 const std::string& text) {
@@ -29,12 +31,6 @@ std::string error_of(const std::string& name, const std::string& text) {
 
 const std::string kCase =
     R"({"task_id": "t/0", "prompt": "a = 1\n", "suffix": "c = 3\n", "canonical_solution": "b = 2\n"})";
-
-std::shared_ptr<const engine::Tokenizer> tiny_tokenizer() {
-  auto tokenizer = engine::Tokenizer::load("models/tiny");
-  REQUIRE(tokenizer);
-  return *tokenizer;
-}
 
 std::string forced(const InfillingCase& hole, PromptForm form) {
   engine::ModelInfo model;

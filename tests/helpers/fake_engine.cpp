@@ -9,7 +9,7 @@
 
 #include "engine/stop_matcher.h"
 
-namespace caretd::testing {
+namespace caretd::test {
 
 using engine::EngineState;
 using engine::FinishReason;
@@ -382,4 +382,4 @@ void FakeEngine::change_status(const engine::EngineStatus& status) {
   changed_.notify_all();
 }
 
-}  // namespace caretd::testing
+}  // namespace caretd::test

@@ -14,7 +14,7 @@
 #include "engine/engine.h"
 #include "engine/status_listeners.h"
 
-namespace caretd::testing {
+namespace caretd::test {
 
 /// One token of an answer: `text` is what TokenEvent::text carries.
 struct ScriptedToken {
@@ -147,4 +147,4 @@ class FakeEngine final : public engine::Engine {
   std::thread thread_;
 };
 
-}  // namespace caretd::testing
+}  // namespace caretd::test

@@ -10,7 +10,7 @@ using caretd::engine::FinishReason;
 using caretd::engine::Generation;
 using caretd::engine::TokenEvent;
 using caretd::engine::Verdict;
-using caretd::testing::FakeEngine;
+using caretd::test::FakeEngine;
 
 namespace {
 
@@ -28,7 +28,7 @@ struct Collected final : caretd::engine::TokenSink {
 }  // namespace
 
 TEST_CASE("the fake engine streams what the forced prefix leaves of the middle") {
-  FakeEngine engine(caretd::testing::middle_is("return a + b;\n"));
+  FakeEngine engine(caretd::test::middle_is("return a + b;\n"));
   const auto sink = std::make_shared<Collected>();
   engine.submit({.prompt = {std::string("x")}, .forced_prefix = "ret"}, sink);
   const Generation generation = sink->end.get_future().get();
@@ -39,7 +39,7 @@ TEST_CASE("the fake engine streams what the forced prefix leaves of the middle")
 }
 
 TEST_CASE("a paused fake engine moves one token a step and sees the cancel at the next one") {
-  FakeEngine engine(caretd::testing::always("a b c d"), {.paused = true});
+  FakeEngine engine(caretd::test::always("a b c d"), {.paused = true});
   const auto sink = std::make_shared<Collected>();
   std::stop_source cancel;
   engine.submit({.prompt = {}, .cancel = cancel.get_token()}, sink);
@@ -52,8 +52,7 @@ TEST_CASE("a paused fake engine moves one token a step and sees the cancel at th
 }
 
 TEST_CASE("the fake engine holds requests while starting and refuses them when off") {
-  FakeEngine engine(caretd::testing::always("ok"),
-                    {.state = caretd::engine::EngineState::starting});
+  FakeEngine engine(caretd::test::always("ok"), {.state = caretd::engine::EngineState::starting});
   int heard = 0;
   const auto subscription = engine.on_status([&](const auto&) { ++heard; });
   const auto waiting = std::make_shared<Collected>();

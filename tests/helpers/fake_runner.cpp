@@ -7,7 +7,7 @@
 #include <numeric>
 #include <utility>
 
-namespace caretd::testing {
+namespace caretd::test {
 
 using engine::kPageTokens;
 using engine::Output;
@@ -256,4 +256,4 @@ std::vector<TokenId> FakeRunner::greedy_continuation(const FakeRunnerOptions& op
   return result;
 }
 
-}  // namespace caretd::testing
+}  // namespace caretd::test

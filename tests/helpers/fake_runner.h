@@ -14,7 +14,7 @@
 #include "engine/runner.h"
 #include "support/clock.h"
 
-namespace caretd::testing {
+namespace caretd::test {
 
 struct FakeRunnerOptions {
   int pages = 64;
@@ -114,4 +114,4 @@ class FakeRunner final : public engine::Runner {
   std::vector<engine::OutputRow> output_;
 };
 
-}  // namespace caretd::testing
+}  // namespace caretd::test

@@ -9,7 +9,7 @@
 #include "tests/helpers/catch.h"
 #include "tests/helpers/fake_runner.h"
 
-namespace caretd::testing {
+namespace caretd::test {
 
 using Tokens = std::vector<engine::TokenId>;
 
@@ -78,4 +78,4 @@ inline Tokens concat(Tokens a, const Tokens& b) {
   return a;
 }
 
-}  // namespace caretd::testing
+}  // namespace caretd::test

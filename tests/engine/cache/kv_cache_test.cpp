@@ -2,8 +2,8 @@
 
 #include "tests/engine/cache/cache_fixture.h"
 
-using namespace caretd::engine;   // NOLINT(google-build-using-namespace)
-using namespace caretd::testing;  // NOLINT(google-build-using-namespace)
+using namespace caretd::engine;  // NOLINT(google-build-using-namespace)
+using namespace caretd::test;    // NOLINT(google-build-using-namespace)
 
 TEST_CASE("a second request computes only what the first did not") {
   CacheFixture fixture({.pages = 16});

@@ -5,21 +5,18 @@
 #include <vector>
 
 #include "engine/cache/page_pool.h"
+#include "tests/engine/cache/cache_fixture.h"
 #include "tests/helpers/catch.h"
 
 using namespace caretd::engine;  // NOLINT(google-build-using-namespace)
 
-namespace {
+using caretd::test::concat;
+using caretd::test::Tokens;
 
-using Tokens = std::vector<TokenId>;
+namespace {
 
 Tokens page_of(TokenId token) {
   return Tokens(kPageTokens, token);
-}
-
-Tokens concat(Tokens a, const Tokens& b) {
-  a.insert(a.end(), b.begin(), b.end());
-  return a;
 }
 
 int naive_match(const std::vector<Tokens>& known, const Tokens& wanted) {

@@ -4,17 +4,12 @@
 
 using namespace caretd;
 using namespace caretd::engine;
+using caretd::test::kQ;
 using caretd::test::read_file;
 using caretd::test::TemporaryFolder;
 using caretd::test::write_file;
 using caretd::test::WrittenModel;
 using nlohmann::json;
-
-namespace {
-
-constexpr const char* kQ = "model.layers.1.self_attn.q_proj.weight";
-
-}  // namespace
 
 TEST_CASE("a folder without a model says what is missing") {
   const TemporaryFolder folder;

@@ -7,14 +7,13 @@
 
 using namespace caretd;
 using namespace caretd::engine;
+using caretd::test::kQ;
 using caretd::test::TemporaryFolder;
 using caretd::test::write_file;
 using caretd::test::WrittenModel;
 using nlohmann::json;
 
 namespace {
-
-constexpr const char* kQ = "model.layers.1.self_attn.q_proj.weight";
 
 CheckReport check(const std::filesystem::path& folder, const CheckOptions& options = {}) {
   auto report = check_model(folder, options);

@@ -21,6 +21,9 @@
 
 namespace caretd::test {
 
+/// A matrix that every written model has.
+inline constexpr const char* kQ = "model.layers.1.self_attn.q_proj.weight";
+
 inline std::string read_file(const std::filesystem::path& path) {
   std::ifstream file(path, std::ios::binary);
   return {std::istreambuf_iterator<char>(file), {}};

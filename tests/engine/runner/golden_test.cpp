@@ -35,12 +35,12 @@ void check_case(Runner& runner, const GoldenCase& golden) {
   CHECK(report->greedy_compared > 0);
 }
 
-constexpr std::array<PageId, 2> kPages{0, 1};
+constexpr std::array<PageId, 2> kGoldenPages{0, 1};
 
 /// What the runner says behind every token of a sequence.
 std::span<const OutputRow> all_rows(Runner& runner, const std::vector<TokenId>& ids,
                                     Output output) {
-  const TokenRun run{.tokens = ids, .pages = kPages, .output = output, .every_row = true};
+  const TokenRun run{.tokens = ids, .pages = kGoldenPages, .output = output, .every_row = true};
   const auto rows = runner.forward({&run, 1});
   REQUIRE(rows);
   REQUIRE(rows->size() == ids.size());
@@ -75,7 +75,7 @@ TEST_CASE("candidates found with the rounded head have the logits of the exact o
   double log_sum_error = 0;
   int rows = 0;
   for (const GoldenCase& golden : golden_cases()) {
-    if (golden.input_ids.size() > kPageTokens * kPages.size()) continue;
+    if (golden.input_ids.size() > kPageTokens * kGoldenPages.size()) continue;
     INFO(golden.name);
     const ExactRows exact = exact_rows(*runner, golden.input_ids);
     const auto found = all_rows(*runner, golden.input_ids, Output::candidates);

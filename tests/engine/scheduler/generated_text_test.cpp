@@ -3,8 +3,8 @@
 #include "engine/stop_matcher.h"
 #include "tests/engine/scheduler/scheduler_fixture.h"
 
-using namespace caretd::engine;   // NOLINT(google-build-using-namespace)
-using namespace caretd::testing;  // NOLINT(google-build-using-namespace)
+using namespace caretd::engine;  // NOLINT(google-build-using-namespace)
+using namespace caretd::test;    // NOLINT(google-build-using-namespace)
 
 TEST_CASE("a stop string is found across pieces and nothing of it is told") {
   StopMatcher matcher({"\n\n", "STOP"});

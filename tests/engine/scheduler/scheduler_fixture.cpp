@@ -2,7 +2,7 @@
 
 #include <utility>
 
-namespace caretd::testing {
+namespace caretd::test {
 namespace {
 
 FakeRunnerOptions with_clock(FakeRunnerOptions options, ManualClock& clock) {
@@ -107,4 +107,4 @@ std::vector<engine::TokenId> concat(std::vector<engine::TokenId> a,
   return a;
 }
 
-}  // namespace caretd::testing
+}  // namespace caretd::test

@@ -12,7 +12,7 @@
 #include "tests/helpers/catch.h"
 #include "tests/helpers/fake_runner.h"
 
-namespace caretd::testing {
+namespace caretd::test {
 
 /// The embedded model's tokenizer, loaded once.
 [[nodiscard]] std::shared_ptr<const engine::Tokenizer> tiny_tokenizer();
@@ -71,4 +71,4 @@ struct SchedulerFixture {
 [[nodiscard]] std::vector<engine::TokenId> concat(std::vector<engine::TokenId> a,
                                                   const std::vector<engine::TokenId>& b);
 
-}  // namespace caretd::testing
+}  // namespace caretd::test

@@ -7,7 +7,7 @@
 #include "tests/engine/scheduler/scheduler_fixture.h"
 
 using namespace caretd::engine;        // NOLINT(google-build-using-namespace)
-using namespace caretd::testing;       // NOLINT(google-build-using-namespace)
+using namespace caretd::test;          // NOLINT(google-build-using-namespace)
 using namespace std::chrono_literals;  // NOLINT(google-build-using-namespace)
 using caretd::TimePoint;
 

@@ -9,7 +9,7 @@
 #include "tests/helpers/enforced_times.h"
 
 using namespace caretd::engine;        // NOLINT(google-build-using-namespace)
-using namespace caretd::testing;       // NOLINT(google-build-using-namespace)
+using namespace caretd::test;          // NOLINT(google-build-using-namespace)
 using namespace std::chrono_literals;  // NOLINT(google-build-using-namespace)
 
 namespace {

@@ -6,19 +6,15 @@
 #include "tests/lsp/session/session_client.h"
 
 using namespace caretd;
-using namespace caretd::testing;
+using namespace caretd::test;
 using engine::EngineState;
 
 namespace {
 
-const std::string kUri = "file:///project/a.py";
+const std::string kProjectUri = "file:///project/a.py";
 
 Json chat_params(const std::string& message) {
   return {{"message", message}, {"partialResultToken", "t"}};
-}
-
-std::string prompt_of(const engine::GenerationRequest& request) {
-  return prompt_to_string(request.prompt, *tiny_tokenizer());
 }
 
 Json next_value(SessionClient& client) {
@@ -145,15 +141,15 @@ TEST_CASE("a second question while the first is answered is refused") {
 TEST_CASE("context goes in front of the question, fenced, with its tokens") {
   SessionClient client({.script = always(" ok")});
   client.start();
-  client.open(kUri, "import os\n\n\ndef f(x):\n    return x\n");
+  client.open(kProjectUri, "import os\n\n\ndef f(x):\n    return x\n");
   Json params = chat_params("What is this?");
   params["context"] = Json::array(
       {{{"kind", "selection"},
-        {"textDocument", {{"uri", kUri}}},
+        {"textDocument", {{"uri", kProjectUri}}},
         {"range",
          {{"start", {{"line", 3}, {"character", 0}}}, {"end", {{"line", 5}, {"character", 0}}}}}},
        {{"kind", "diagnostics"},
-        {"textDocument", {{"uri", kUri}}},
+        {"textDocument", {{"uri", kProjectUri}}},
         {"diagnostics", Json::array({{{"range",
                                        {{"start", {{"line", 0}, {"character", 7}}},
                                         {"end", {{"line", 0}, {"character", 9}}}}},
@@ -181,7 +177,7 @@ TEST_CASE("context that is too long is cut at a line, and the answer says so") {
   std::string text;
   for (int i = 0; i < 2000; ++i)
     text += "value_" + std::to_string(i) + " = compute(" + std::to_string(i) + ")\n";
-  client.open(kUri, text);
+  client.open(kProjectUri, text);
   client.open("file:///project/b.py", "y = 2\n");
   Json params = chat_params("Why?");
   params["context"] = Json::array({{{"kind", "openFiles"}}});
@@ -201,7 +197,7 @@ TEST_CASE("context that is too long is cut at a line, and the answer says so") {
 TEST_CASE("secrets are redacted and secret files left out") {
   SessionClient client({.script = always(" ok")});
   client.start();
-  client.open(kUri, "api_key = \"sk_live_4eC39HqLyjWDarjtT1zdp7dc\"\n");
+  client.open(kProjectUri, "api_key = \"sk_live_4eC39HqLyjWDarjtT1zdp7dc\"\n");
   client.open("file:///project/.env", "X=1\n", "plaintext");
   Json params = chat_params("Why?");
   params["context"] = Json::array({{{"kind", "openFiles"}}});
@@ -284,8 +280,8 @@ TEST_CASE("one model completes and another chats, each told of by its name") {
   client.serve("window/workDoneProgress/create", nullptr);
   CHECK(next_value(client)["title"] == "caretd: loading the chat model");
   const int id = client.send_request("caretd/chat", {{"message", "Hi"}});
-  client.open(kUri, "x = ");
-  CHECK(client.complete(kUri, 0, 4)[0]["insertText"] == "42");
+  client.open(kProjectUri, "x = ");
+  CHECK(client.complete(kProjectUri, 0, 4)[0]["insertText"] == "42");
   talker->set_status({EngineState::ready, 100, false, ""});
   CHECK(client.response(id)["result"]["content"] == "Hello");
   CHECK(client.request("caretd/status", nullptr)["result"]["chatModel"] == "talker");

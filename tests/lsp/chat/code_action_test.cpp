@@ -6,7 +6,7 @@
 #include "tests/lsp/session/session_client.h"
 
 using namespace caretd;
-using namespace caretd::testing;
+using namespace caretd::test;
 
 namespace {
 
@@ -160,7 +160,7 @@ TEST_CASE("a fix resolves to an edit of the lines that change, with progress and
         Json::array({{{"range", range(5, 0, 32)},
                       {"newText", "        with open(path) as f:\n            return f.read()"}}}));
   const auto request = client.engine().requests()[0];
-  const std::string prompt = prompt_to_string(request.prompt, *tiny_tokenizer());
+  const std::string prompt = prompt_of(request);
   CHECK(prompt.find("Line 2 of this code has a problem: file is never closed") !=
         std::string::npos);
   CHECK(request.sampling.temperature == 0.0F);

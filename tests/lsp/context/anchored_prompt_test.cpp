@@ -8,19 +8,15 @@
 #include "support/thread_clock.h"
 #include "tests/helpers/annotated_source.h"
 #include "tests/helpers/catch.h"
+#include "tests/helpers/tiny_tokenizer.h"
 
 using namespace caretd;
 using namespace caretd::lsp;
 using caretd::test::AnnotatedSource;
+using caretd::test::tiny_tokenizer;
 using engine::ControlToken;
 
 namespace {
-
-std::shared_ptr<const engine::Tokenizer> tiny_tokenizer() {
-  static const auto kTokenizer = engine::Tokenizer::load("models/tiny");
-  REQUIRE(kTokenizer);
-  return *kTokenizer;
-}
 
 // A document that is typed into, with what a session keeps for it.
 class Editor {

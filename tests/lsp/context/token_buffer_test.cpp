@@ -3,17 +3,13 @@
 #include <random>
 
 #include "tests/helpers/catch.h"
+#include "tests/helpers/tiny_tokenizer.h"
 
 using namespace caretd;
 using namespace caretd::lsp;
+using caretd::test::tiny_tokenizer;
 
 namespace {
-
-std::shared_ptr<const engine::Tokenizer> tiny_tokenizer() {
-  static const auto kTokenizer = engine::Tokenizer::load("models/tiny");
-  REQUIRE(kTokenizer);
-  return *kTokenizer;
-}
 
 std::string sample() {
   std::string text;

@@ -9,7 +9,7 @@
 
 using namespace caretd;
 using namespace caretd::lsp;
-using caretd::testing::ReferenceText;
+using caretd::test::ReferenceText;
 
 namespace {
 
@@ -36,22 +36,22 @@ void check_edits_bridge(const Document& before, const Document& after) {
 void edit_at_random(PositionEncoding encoding, std::uint32_t seed, int edits) {
   std::mt19937 random(seed);
   DocumentStore store(1);
-  ReferenceText reference(testing::random_text(random, 400));
+  ReferenceText reference(test::random_text(random, 400));
   DocumentSnapshot snapshot = store.open(kUri, "python", 1, reference.utf8());
 
   for (int done = 0; done < edits;) {
     std::vector<ContentChange> changes(1 + random() % 3);
     const auto lines = static_cast<std::uint32_t>(snapshot->text.line_count());
     for (ContentChange& change : changes) {
-      const std::u32string with = testing::random_text(random, random() % 20 == 0 ? 200 : 6);
-      change.text = testing::to_utf8(with);
+      const std::u32string with = test::random_text(random, random() % 20 == 0 ? 200 : 6);
+      change.text = test::to_utf8(with);
       if (random() % 500 == 0) {
         reference = ReferenceText(with);
       } else {
-        Position start = testing::random_position(random, lines);
+        Position start = test::random_position(random, lines);
         Position end = start;
         if (random() % 2 == 0) end.character += random() % 5;
-        if (random() % 8 == 0) end = testing::random_position(random, lines);
+        if (random() % 8 == 0) end = test::random_position(random, lines);
         change.range = Range{start, end};
         reference.replace(*change.range, with, encoding);
       }

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-namespace caretd::testing {
+namespace caretd::test {
 namespace {
 
 std::uint32_t units(char32_t code_point, lsp::PositionEncoding encoding) {
@@ -94,4 +94,4 @@ lsp::Position random_position(std::mt19937& random, std::uint32_t lines) {
           static_cast<std::uint32_t>(random() % (random() % 10 == 0 ? 4000000000U : 24U))};
 }
 
-}  // namespace caretd::testing
+}  // namespace caretd::test

@@ -8,7 +8,7 @@
 
 #include "lsp/documents/position.h"
 
-namespace caretd::testing {
+namespace caretd::test {
 
 class ReferenceText {
  public:
@@ -39,4 +39,4 @@ class ReferenceText {
 /// A position in or somewhat beyond the text.
 [[nodiscard]] lsp::Position random_position(std::mt19937& random, std::uint32_t lines);
 
-}  // namespace caretd::testing
+}  // namespace caretd::test

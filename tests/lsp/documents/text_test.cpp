@@ -69,16 +69,16 @@ TEST_CASE("positions beyond a line or the text are clamped") {
 TEST_CASE("position conversion of random text equals the naive model") {
   std::mt19937 random(7);
   for (int round = 0; round < 300; ++round) {
-    const testing::ReferenceText reference(testing::random_text(random, 60));
+    const test::ReferenceText reference(test::random_text(random, 60));
     const Text text(reference.utf8());
     for (int probe = 0; probe < 40; ++probe) {
       const auto lines = static_cast<std::uint32_t>(text.line_count());
-      const Position position = testing::random_position(random, lines);
+      const Position position = test::random_position(random, lines);
       for (const auto encoding :
            {PositionEncoding::utf8, PositionEncoding::utf16, PositionEncoding::utf32}) {
         const std::size_t index = reference.index_at(position, encoding);
         const std::size_t offset = text.offset_at(position, encoding);
-        REQUIRE(offset == testing::to_utf8(reference.code_points().substr(0, index)).size());
+        REQUIRE(offset == test::to_utf8(reference.code_points().substr(0, index)).size());
         REQUIRE(text.offset_at(text.position_at(offset, encoding), encoding) == offset);
       }
     }
@@ -94,7 +94,7 @@ TEST_CASE("arbitrary bytes are never read beyond their end") {
     const Text text(bytes);
     for (const auto encoding :
          {PositionEncoding::utf8, PositionEncoding::utf16, PositionEncoding::utf32}) {
-      const std::size_t offset = text.offset_at(testing::random_position(random, 3), encoding);
+      const std::size_t offset = text.offset_at(test::random_position(random, 3), encoding);
       REQUIRE(offset <= bytes.size());
       REQUIRE(text.offset_at(text.position_at(offset, encoding), encoding) == offset);
     }

@@ -4,15 +4,13 @@
 #include "tests/lsp/session/session_client.h"
 
 using namespace caretd;
-using namespace caretd::testing;
+using namespace caretd::test;
 
 namespace {
 
-const std::string kUri = "file:///a.py";
-
 // The text in front of the hole: P, what is typed on its line, healed bytes.
 std::string in_front(const engine::GenerationRequest& request) {
-  const std::string prompt = prompt_to_string(request.prompt, *tiny_tokenizer());
+  const std::string prompt = prompt_of(request);
   const std::size_t begin = prompt.find("<fim_begin>") + 11;
   return prompt.substr(begin, prompt.find("<fim_hole>") - begin) +
          prompt.substr(prompt.find("<fim_end>") + 9) + request.forced_prefix;
@@ -169,7 +167,7 @@ TEST_CASE("the prompt is anchored afresh in the background, also behind an empty
 TEST_CASE("an invoked request offers alternatives from where the model hesitated") {
   const auto script = [](const engine::GenerationRequest& request) {
     ScriptedAnswer result;
-    const std::string front = prompt_to_string(request.prompt, *tiny_tokenizer());
+    const std::string front = prompt_of(request);
     if (front.ends_with("<fim_end>")) {
       result.tokens.push_back({.text = "first", .margin = 0.1F, .id = first_token("first")});
       result.tokens[0].top = {{first_token("first"), -0.5F}, {first_token("x"), -0.6F}};

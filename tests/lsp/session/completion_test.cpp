@@ -4,19 +4,13 @@
 #include "tests/lsp/session/session_client.h"
 
 using namespace caretd;
-using namespace caretd::testing;
+using namespace caretd::test;
 
 namespace {
-
-const std::string kUri = "file:///a.py";
 
 Json range(int line, int begin, int end) {
   return {{"start", {{"line", line}, {"character", begin}}},
           {"end", {{"line", line}, {"character", end}}}};
-}
-
-std::string prompt_of(const engine::GenerationRequest& request) {
-  return prompt_to_string(request.prompt, *tiny_tokenizer());
 }
 
 }  // namespace

@@ -4,11 +4,9 @@
 #include "tests/lsp/session/session_client.h"
 
 using namespace caretd;
-using namespace caretd::testing;
+using namespace caretd::test;
 
 namespace {
-
-const std::string kUri = "file:///a.py";
 
 int error_code(const Json& answer) {
   return answer.at("error").at("code").get<int>();

@@ -7,7 +7,7 @@
 #include "lsp/features/syntax_pipeline.h"
 #include "lsp/protocol/message.h"
 
-namespace caretd::testing {
+namespace caretd::test {
 namespace {
 
 // Long enough for a loaded machine; a test that passes never waits for it.
@@ -61,11 +61,6 @@ void MemoryTransport::wait_until_closed() {
   if (!changed_.wait_for(lock, kPatience, [&] { return closed_; })) {
     throw std::runtime_error("the transport was not closed");
   }
-}
-
-std::shared_ptr<const engine::Tokenizer> tiny_tokenizer() {
-  static const auto tokenizer = engine::Tokenizer::load("models/tiny").value();
-  return tokenizer;
 }
 
 SessionClient::SessionClient(SessionOptions options) : options_(std::move(options)) {
@@ -191,4 +186,4 @@ Json SessionClient::complete(const std::string& uri, int line, int character, Js
   return response(ask(uri, line, character, std::move(context))).at("result").at("items");
 }
 
-}  // namespace caretd::testing
+}  // namespace caretd::test

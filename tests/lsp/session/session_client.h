@@ -13,8 +13,12 @@
 #include "lsp/protocol/framing.h"
 #include "lsp/server.h"
 #include "tests/helpers/fake_engine.h"
+#include "tests/helpers/tiny_tokenizer.h"
 
-namespace caretd::testing {
+namespace caretd::test {
+
+/// The document of most sessions.
+inline const std::string kUri = "file:///a.py";
 
 using lsp::Json;
 
@@ -43,8 +47,10 @@ class MemoryTransport final : public lsp::Transport {
   bool closed_ = false;
 };
 
-/// The tokenizer of the embedded model, loaded once.
-[[nodiscard]] std::shared_ptr<const engine::Tokenizer> tiny_tokenizer();
+/// What the model is given, control tokens by name.
+inline std::string prompt_of(const engine::GenerationRequest& request) {
+  return prompt_to_string(request.prompt, *tiny_tokenizer());
+}
 
 struct SessionOptions {
   Script script = always("");
@@ -135,4 +141,4 @@ class SessionClient {
   int version_ = 1;
 };
 
-}  // namespace caretd::testing
+}  // namespace caretd::test

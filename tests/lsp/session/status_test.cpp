@@ -4,13 +4,11 @@
 #include "tests/lsp/session/session_client.h"
 
 using namespace caretd;
-using namespace caretd::testing;
+using namespace caretd::test;
 using engine::EngineState;
 using engine::EngineStatus;
 
 namespace {
-
-const std::string kUri = "file:///a.py";
 
 Json switch_params(const std::string& scope, bool enabled) {
   return {{"scope", scope}, {"enabled", enabled}};

@@ -4,15 +4,11 @@
 #include "tests/lsp/session/session_client.h"
 
 using namespace caretd;
-using namespace caretd::testing;
+using namespace caretd::test;
 
 namespace {
 
-const std::string kUri = "file:///project/a.py";
-
-std::string prompt_of(const engine::GenerationRequest& request) {
-  return prompt_to_string(request.prompt, *tiny_tokenizer());
-}
+const std::string kProjectUri = "file:///project/a.py";
 
 std::string refusal(SessionClient& client, const std::string& uri, int line, int character) {
   CHECK(client.complete(uri, line, character).empty());
@@ -25,10 +21,10 @@ std::string refusal(SessionClient& client, const std::string& uri, int line, int
 TEST_CASE("the prompt is anchored: a keystroke changes only what is typed") {
   SessionClient client({.script = always("value")});
   client.start();
-  client.open(kUri, "import os\n\n\ndef f():\n    x = \n    return x\n");
-  client.complete(kUri, 4, 8);
-  client.insert(kUri, 4, 8, "1 + ");
-  client.complete(kUri, 4, 12);
+  client.open(kProjectUri, "import os\n\n\ndef f():\n    x = \n    return x\n");
+  client.complete(kProjectUri, 4, 8);
+  client.insert(kProjectUri, 4, 8, "1 + ");
+  client.complete(kProjectUri, 4, 12);
   const auto requests = client.engine().requests();
   REQUIRE(requests.size() == 2);
   const std::string first = prompt_of(requests[0]);
@@ -42,8 +38,8 @@ TEST_CASE("the prompt is anchored: a keystroke changes only what is typed") {
 TEST_CASE("a completion ends with its statement") {
   SessionClient client({.script = always("foo(1)\n    y = 2\n    z = 3\n")});
   client.start();
-  client.open(kUri, "def f():\n    x = \n");
-  CHECK(client.complete(kUri, 1, 8)[0]["insertText"] == "foo(1)");
+  client.open(kProjectUri, "def f():\n    x = \n");
+  CHECK(client.complete(kProjectUri, 1, 8)[0]["insertText"] == "foo(1)");
 }
 
 TEST_CASE("behind a statement that was accepted the next one is suggested, else nothing is") {
@@ -52,10 +48,10 @@ TEST_CASE("behind a statement that was accepted the next one is suggested, else 
     return prompt.ends_with("foo(1)") ? answer("\n    y = 2\n    z = 3\n") : answer("foo(1)");
   }});
   client.start();
-  client.open(kUri, "def f():\n    x = \n");
-  client.complete(kUri, 1, 8);
-  client.insert(kUri, 1, 8, "foo(1)");
-  CHECK(client.complete(kUri, 1, 14)[0]["insertText"] == "\n    y = 2");
+  client.open(kProjectUri, "def f():\n    x = \n");
+  client.complete(kProjectUri, 1, 8);
+  client.insert(kProjectUri, 1, 8, "foo(1)");
+  CHECK(client.complete(kProjectUri, 1, 14)[0]["insertText"] == "\n    y = 2");
 
   const std::string typed = "file:///project/b.py";
   client.open(typed, "def f():\n    x = foo(1)\n");
@@ -65,12 +61,12 @@ TEST_CASE("behind a statement that was accepted the next one is suggested, else 
 TEST_CASE("comments are completed unless they are switched off") {
   SessionClient client({.script = always("the rest")});
   client.start();
-  client.open(kUri, "x = 1\n# say \n");
-  CHECK(client.complete(kUri, 1, 6).size() == 1);
+  client.open(kProjectUri, "x = 1\n# say \n");
+  CHECK(client.complete(kProjectUri, 1, 6).size() == 1);
   client.request("caretd/setEnabled", {{"scope", "comments"}, {"enabled", false}});
-  client.insert(kUri, 1, 6, "it ");
-  CHECK(refusal(client, kUri, 1, 9) == "comment");
-  CHECK(client.complete(kUri, 0, 5).size() == 1);
+  client.insert(kProjectUri, 1, 6, "it ");
+  CHECK(refusal(client, kProjectUri, 1, 9) == "comment");
+  CHECK(client.complete(kProjectUri, 0, 5).size() == 1);
 }
 
 TEST_CASE("a secret file is never sent to the model") {
@@ -92,8 +88,8 @@ TEST_CASE("files that rules ignore are neither completed nor used as context") {
     CHECK(refusal(client, uri, 1, 12) == "ignored");
   }
   CHECK(client.engine().requests().empty());
-  client.open(kUri, "x = helper()\ny = \n");
-  client.complete(kUri, 1, 4);
+  client.open(kProjectUri, "x = helper()\ny = \n");
+  client.complete(kProjectUri, 1, 4);
   CHECK(prompt_of(client.engine().requests().at(0)).find("secret_argument") == std::string::npos);
 }
 
@@ -103,8 +99,8 @@ TEST_CASE("definitions from open files stand in front of the prompt") {
   const std::string other = "file:///project/helpers.py";
   client.open(other, "def helper(special_argument):\n    return 1\n");
   client.complete(other, 1, 12);  // it has been parsed for certain when this is answered
-  client.open(kUri, "x = helper()\ny = \n");
-  client.complete(kUri, 1, 4);
+  client.open(kProjectUri, "x = helper()\ny = \n");
+  client.complete(kProjectUri, 1, 4);
   const std::string prompt = prompt_of(client.engine().requests().at(1));
   CHECK(prompt.find("# helpers.py\ndef helper(special_argument)") != std::string::npos);
 }
@@ -112,14 +108,14 @@ TEST_CASE("definitions from open files stand in front of the prompt") {
 TEST_CASE("nothing is suggested by itself in the middle of a word") {
   SessionClient client({.script = always("x")});
   client.start();
-  client.open(kUri, "value = other\n");
-  CHECK(refusal(client, kUri, 0, 10) == "word");
+  client.open(kProjectUri, "value = other\n");
+  CHECK(refusal(client, kProjectUri, 0, 10) == "word");
   CHECK(client.engine().requests().empty());
 }
 
 TEST_CASE("control tokens of the model never reach the text") {
   SessionClient client({.script = always("foo<｜fim▁end｜>bar")});
   client.start();
-  client.open(kUri, "x = \n");
-  CHECK(client.complete(kUri, 0, 4)[0]["insertText"] == "foo");
+  client.open(kProjectUri, "x = \n");
+  CHECK(client.complete(kProjectUri, 0, 4)[0]["insertText"] == "foo");
 }

@@ -44,6 +44,9 @@ struct TokenLogprob {
 struct TokenEvent {
   TokenId id = 0;
   float logprob = 0.0F;  ///< of this token, at temperature 1, before healing masked anything
+  /// Likewise, of all the tokens together that healing allowed here; 0 where it allowed every
+  /// token. logprob - allowed_logprob is the token's own among those.
+  float allowed_logprob = 0.0F;
   /// Logit of this token minus the best other allowed one: 0 or more if greedy, infinity where
   /// nothing else was allowed.
   float margin = 0.0F;
@@ -64,7 +67,7 @@ enum class Verdict : std::uint8_t {
 enum class FinishReason : std::uint8_t {
   end_of_sentence,
   stop_string,
-  sink,        ///< TokenSink::on_token said so
+  sink,  ///< TokenSink::on_token said so
   max_tokens,
   context_full,
   deadline,
@@ -87,15 +90,15 @@ struct Usage {
 /// The end of a request; delivered exactly once, whatever happened.
 struct Generation {
   FinishReason reason = FinishReason::failed;
-  std::optional<Error> error;      ///< set exactly when reason is failed
+  std::optional<Error> error;  ///< set exactly when reason is failed
   /// Everything generated, valid UTF-8, healed bytes removed. Its end may be in no TokenEvent: text
   /// that was held back because it could have become a stop string or a character.
   std::string text;
   /// What `text` decodes from: healed bytes and the tokens of a matched stop string included, the
   /// end-of-sentence token that ended it not.
   std::vector<TokenId> tokens;
-  std::vector<float> logprobs;     ///< one for each of `tokens`
-  std::string matched_stop;        ///< the stop string that ended it, when reason is stop_string
+  std::vector<float> logprobs;  ///< one for each of `tokens`
+  std::string matched_stop;     ///< the stop string that ended it, when reason is stop_string
   /// Entry i - 1: log-probability of prompt token i given those before it; empty unless asked for.
   std::vector<float> prompt_logprobs;
   Usage usage;
@@ -124,16 +127,16 @@ struct GenerationRequest {
   /// agree with what is left of them; they do not appear in `text`.
   std::string forced_prefix;
   Sampling sampling;
-  int max_tokens = 128;            ///< 0 computes the prompt's KV and generates nothing (warm-up)
-  std::vector<std::string> stop;   ///< the text ends before the first of these
+  int max_tokens = 128;           ///< 0 computes the prompt's KV and generates nothing (warm-up)
+  std::vector<std::string> stop;  ///< the text ends before the first of these
   bool stop_at_end_of_sentence = true;
-  int top_logprobs = 0;            ///< at most kMaxTopLogprobs
-  bool prompt_logprobs = false;    ///< costs logits for every prompt token; disables prefix reuse
+  int top_logprobs = 0;          ///< at most kMaxTopLogprobs
+  bool prompt_logprobs = false;  ///< costs logits for every prompt token; disables prefix reuse
   std::optional<TimePoint> deadline;
   Priority priority = Priority::keystroke;
-  std::uint64_t session = 0;       ///< requests of different sessions share the engine fairly
+  std::uint64_t session = 0;  ///< requests of different sessions share the engine fairly
   CacheOwner owner = kNoOwner;
-  std::stop_token cancel;          ///< looked at once a step
+  std::stop_token cancel;  ///< looked at once a step
 };
 inline constexpr int kMaxTopLogprobs = 20;
 
@@ -142,9 +145,9 @@ enum class EngineState : std::uint8_t { starting, ready, off, failed };
 /// A snapshot for status bars.
 struct EngineStatus {
   EngineState state = EngineState::starting;
-  int percent = 0;          ///< of loading, while starting
-  bool busy = false;        ///< a keystroke or chat request is running
-  std::string reason;       ///< one sentence, when failed or off
+  int percent = 0;     ///< of loading, while starting
+  bool busy = false;   ///< a keystroke or chat request is running
+  std::string reason;  ///< one sentence, when failed or off
 };
 
 /// What was loaded. Immutable.
@@ -155,7 +158,7 @@ struct ModelInfo {
   int context_tokens = 0;     ///< the longest prompt plus output
   bool fill_in_the_middle = false;
   bool chat = false;
-  bool local = true;          ///< false: prompts leave this machine
+  bool local = true;  ///< false: prompts leave this machine
   std::int64_t weight_bytes = 0;
   std::int64_t kv_budget_bytes = 0;
   std::int64_t kv_bytes_per_token = 0;
@@ -168,7 +171,7 @@ struct EngineStatistics {
   std::int64_t cached_tokens = 0;
   std::int64_t generated_tokens = 0;
   std::int64_t steps = 0;
-  int running = 0;   ///< sequences in the current batch
+  int running = 0;  ///< sequences in the current batch
   int queued = 0;
   std::int64_t kv_used_bytes = 0;
   std::int64_t kv_pinned_bytes = 0;
@@ -208,7 +211,8 @@ class Engine {
 
   [[nodiscard]] virtual EngineStatus status() const = 0;
   /// Called on every change from now on, on the engine's thread.
-  [[nodiscard]] virtual Subscription on_status(std::function<void(const EngineStatus&)> listener) = 0;
+  [[nodiscard]] virtual Subscription on_status(
+      std::function<void(const EngineStatus&)> listener) = 0;
 
   /// Null until ready.
   [[nodiscard]] virtual std::shared_ptr<const ModelInfo> model() const = 0;

@@ -48,6 +48,21 @@ BestTwo best_of(const OutputRow& row, std::span<const TokenId> allowed, TokenId 
   return best;
 }
 
+/// The natural logarithm of the probability that `allowed` has together; 0 where it is empty, which
+/// allows all. The likeliest is taken out of the sum, so that it is never that of nothing.
+float logprob_of_all(std::span<const TokenId> allowed, const OutputRow& row, TokenId vocab) {
+  if (allowed.empty()) return 0.0F;
+  const float best = best_of(row, allowed, vocab).first.logit;
+  const auto limit = std::min<size_t>(row.logits.size(), static_cast<size_t>(vocab));
+  double sum = 0.0;
+  for (const TokenId id : allowed) {
+    if (std::cmp_less(id, limit)) {
+      sum += std::exp(static_cast<double>(row.logits[static_cast<size_t>(id)]) - best);
+    }
+  }
+  return best - row.log_sum_exp + static_cast<float>(std::log(sum));
+}
+
 }  // namespace
 
 double uniform(std::uint64_t seed, std::uint64_t n) {
@@ -94,6 +109,13 @@ Output Sampler::needed_output(bool restricted) const {
 std::optional<SampledToken> Sampler::choose(const OutputRow& row, std::span<const TokenId> allowed,
                                             int step) {
   if (!allowed.empty() && row.logits.empty()) return std::nullopt;
+  auto chosen = choose_from(row, allowed, step);
+  if (chosen) chosen->allowed_logprob = logprob_of_all(allowed, row, vocab_);
+  return chosen;
+}
+
+std::optional<SampledToken> Sampler::choose_from(const OutputRow& row,
+                                                 std::span<const TokenId> allowed, int step) {
   if (sampling_.temperature <= 0.0F) {
     const BestTwo best = best_of(row, allowed, vocab_);
     if (best.first.logit == kNothing) return std::nullopt;

@@ -13,8 +13,9 @@ namespace caretd::engine {
 
 struct SampledToken {
   TokenId id = 0;
-  float logprob = 0.0F;  ///< at temperature 1, before anything was masked
-  float margin = 0.0F;   ///< see TokenEvent::margin
+  float logprob = 0.0F;          ///< at temperature 1, before anything was masked
+  float allowed_logprob = 0.0F;  ///< see TokenEvent
+  float margin = 0.0F;           ///< see TokenEvent
 };
 
 /// Chooses tokens for one sequence. The choice depends on the row, the options and the number of
@@ -42,6 +43,8 @@ class Sampler {
     double high = 0.0;
   };
 
+  [[nodiscard]] std::optional<SampledToken> choose_from(const OutputRow& row,
+                                                        std::span<const TokenId> allowed, int step);
   [[nodiscard]] SampledToken result(const OutputRow& row, Candidate chosen, float best_other) const;
   [[nodiscard]] std::optional<SampledToken> sample_candidates(const OutputRow& row, double u);
   [[nodiscard]] std::optional<SampledToken> sample_logits(const OutputRow& row, double u);

@@ -170,8 +170,12 @@ Verdict Sequence::tell(const SampledToken& token, const OutputRow& row, const st
   if (request_.top_logprobs > 0) {
     top = likeliest(row, tokenizer_->size(), std::min(request_.top_logprobs, kMaxTopLogprobs));
   }
-  return sink_->on_token(
-      {.id = token.id, .logprob = token.logprob, .margin = token.margin, .text = text, .top = top});
+  return sink_->on_token({.id = token.id,
+                          .logprob = token.logprob,
+                          .allowed_logprob = token.allowed_logprob,
+                          .margin = token.margin,
+                          .text = text,
+                          .top = top});
 }
 
 /// The text is rebuilt without the token: it may have completed or dropped what was held back.

@@ -115,8 +115,6 @@ std::vector<Key> completion_keys() {
                "Complete inside comments."),
       make_key("completion.multiline", kProject, kCompletion, &CompletionSettings::multiline,
                "Suggest several lines where the syntax calls for them."),
-      make_key("completion.debounce_ms", kProject, kCompletion, &CompletionSettings::debounce_ms,
-               "Milliseconds to wait after a keystroke before the model is asked.", {0, 5000}),
       make_key(
           "completion.prompt_tokens", kProject, kCompletion, &CompletionSettings::prompt_tokens,
           "Longest prompt of a completion, in tokens; cut to the model's window.", {64, 163840}),

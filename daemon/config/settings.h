@@ -40,7 +40,6 @@ struct CompletionSettings {
   std::vector<std::string> disabled_languages;
   bool in_comments = true;
   bool multiline = true;
-  std::int64_t debounce_ms = 0;
   std::int64_t prompt_tokens = 1024;
   std::int64_t max_tokens = 64;
   std::int64_t time_budget_ms = 2000;

@@ -45,4 +45,10 @@ std::vector<TokenId> ByteIndex::agreeing_with(std::string_view prefix) const {
   return ids;
 }
 
+bool ByteIndex::has_longer_than(std::string_view prefix) const {
+  const auto above = [](std::string_view bytes, const Entry& entry) { return bytes < entry.bytes; };
+  const auto next = std::upper_bound(entries_.begin(), entries_.end(), prefix, above);
+  return next != entries_.end() && next->bytes.starts_with(prefix);
+}
+
 }  // namespace caretd::engine

@@ -20,6 +20,8 @@ class ByteIndex {
 
   /// See Tokenizer::agreeing_with. Cost: a few binary searches and the length of the answer.
   [[nodiscard]] std::vector<TokenId> agreeing_with(std::string_view prefix) const;
+  /// See Tokenizer::has_longer_token.
+  [[nodiscard]] bool has_longer_than(std::string_view prefix) const;
 
  private:
   struct Entry {

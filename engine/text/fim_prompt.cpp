@@ -10,12 +10,6 @@ namespace {
 // Tokens that the beginning of one longer token may be split into: " js" "o" for " json".
 constexpr std::size_t kMostHealed = 4;
 
-bool begins_longer_token(const Tokenizer& tokenizer, std::string_view bytes) {
-  return std::ranges::any_of(tokenizer.agreeing_with(bytes), [&](TokenId id) {
-    return tokenizer.bytes(id).size() > bytes.size();
-  });
-}
-
 bool is_empty(const PromptPart& part) {
   const auto* text = std::get_if<std::string>(&part);
   const auto* ids = std::get_if<std::vector<TokenId>>(&part);
@@ -58,7 +52,7 @@ HealedTokens heal(const Tokenizer& tokenizer, std::string_view text) {
   std::string end;
   for (std::size_t count = 1; count <= std::min(kMostHealed, healed.kept.size()); ++count) {
     end.insert(0, tokenizer.bytes(healed.kept[healed.kept.size() - count]));
-    if (begins_longer_token(tokenizer, end)) dropped = count;
+    if (tokenizer.has_longer_token(end)) dropped = count;
   }
   const auto first = healed.kept.end() - static_cast<std::ptrdiff_t>(dropped);
   for (auto token = first; token != healed.kept.end(); ++token) {

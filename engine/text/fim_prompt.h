@@ -36,9 +36,11 @@ struct HealedTokens {
   std::string forced_prefix;  ///< the bytes taken off: GenerationRequest::forced_prefix
 };
 
-/// Token healing. The last token before the cursor and those in front of it that a longer token
-/// begins with (" js" "o" of " json") are dropped and forced as bytes instead, for the model to
-/// choose any token that agrees. Nothing is dropped after a line end that is a token of its own.
+/// Token healing. The cursor may stand within what the model knows as one token; the last token
+/// before it is dropped and its bytes are forced instead, so that the model may choose any token
+/// that begins with them. Where a longer token begins with the last few tokens (" js" "o" and
+/// " json"), all of those are dropped. Nothing is dropped after a line end that always is a token
+/// of its own.
 [[nodiscard]] HealedTokens heal(const Tokenizer& tokenizer, std::string_view text);
 
 }  // namespace caretd::engine

@@ -218,6 +218,10 @@ std::vector<TokenId> Tokenizer::agreeing_with(std::string_view prefix) const {
   return impl_->index.agreeing_with(prefix);
 }
 
+bool Tokenizer::has_longer_token(std::string_view prefix) const {
+  return impl_->index.has_longer_than(prefix);
+}
+
 const std::string& Tokenizer::chat_template() const {
   return impl_->config.chat_template;
 }

@@ -62,6 +62,8 @@ class Tokenizer {
   /// Every id whose bytes agree with `prefix`: bytes(id) starts with prefix, or prefix starts with
   /// bytes(id) (and is not empty). Ascending. What token healing may choose from.
   [[nodiscard]] std::vector<TokenId> agreeing_with(std::string_view prefix) const;
+  /// True if a token's bytes begin with `prefix` and go on behind it.
+  [[nodiscard]] bool has_longer_token(std::string_view prefix) const;
 
   /// The chat template of tokenizer_config.json, empty if it has none.
   [[nodiscard]] const std::string& chat_template() const;

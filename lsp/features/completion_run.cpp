@@ -19,10 +19,9 @@ CompletionRun::CompletionRun(PromptQuery query, RunOptions options, const Clock&
       finished_(std::move(finished)),
       probability_(options.min_probability) {}
 
-void CompletionRun::prepare(std::unique_ptr<StopRule> rule, bool healing, std::string begin) {
+void CompletionRun::prepare(std::unique_ptr<StopRule> rule, std::string begin) {
   const std::lock_guard lock(mutex_);
   rule_ = std::move(rule);
-  healing_ = healing;
   begin_ = std::move(begin);
   text_ = begin_;
 }
@@ -47,13 +46,14 @@ bool CompletionRun::is_unwanted() const {
 
 engine::Verdict CompletionRun::on_token(const engine::TokenEvent& token) {
   const std::lock_guard lock(mutex_);
-  GeneratedToken kept{token.id, text_.size(), token.logprob, token.margin, std::nullopt};
+  GeneratedToken kept{token.id, text_.size(), token.logprob - token.allowed_logprob, token.margin,
+                      std::nullopt};
   for (const engine::TokenLogprob& other : token.top) {
     if (other.id == token.id) continue;
     kept.runner_up = other.id;
     break;
   }
-  if (!probability_.admits(token, healing_ && text_.empty())) {
+  if (!probability_.admits(token)) {
     stop_reason_ = "probability";
     end_ = text_.size();
     return engine::Verdict::stop_before;

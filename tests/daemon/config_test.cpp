@@ -32,11 +32,12 @@ bool mentions(const std::vector<std::string>& problems, const std::string& text)
 TEST_CASE("a later layer overrides an earlier one and says so") {
   const auto user = parse_settings(Layer::user_file,
                                    "[completion]\nmax_tokens = 10\nprompt_tokens = 100\n"
-                                   "debounce_ms = 1\ntime_budget_ms = 100\n[model]\nthreads = 3\n",
+                                   "min_probability = 0.1\ntime_budget_ms = 100\n[model]\n"
+                                   "threads = 3\n",
                                    "user.toml");
   const auto project = parse_settings(Layer::project_file,
                                       "[completion]\nmax_tokens = 20\nprompt_tokens = 200\n"
-                                      "debounce_ms = 2\n",
+                                      "min_probability = 0.2\n",
                                       "project.toml");
   const auto environment = read_environment({{"CARETD_COMPLETION_MAX_TOKENS", "30"},
                                              {"CARETD_COMPLETION_PROMPT_TOKENS", "300"},
@@ -52,8 +53,8 @@ TEST_CASE("a later layer overrides an earlier one and says so") {
   CHECK(all.origin("completion.max_tokens") == "--set");
   CHECK(all.settings.completion.prompt_tokens == 300);
   CHECK(all.origin("completion.prompt_tokens") == "CARETD_COMPLETION_PROMPT_TOKENS");
-  CHECK(all.settings.completion.debounce_ms == 2);
-  CHECK(all.origin("completion.debounce_ms") == "project.toml:4");
+  CHECK(all.settings.completion.min_probability == 0.2);
+  CHECK(all.origin("completion.min_probability") == "project.toml:4");
   CHECK(all.settings.completion.time_budget_ms == 100);
   CHECK(all.origin("completion.time_budget_ms") == "user.toml:5");
   CHECK(all.settings.model.threads == 3);
@@ -64,7 +65,7 @@ TEST_CASE("a later layer overrides an earlier one and says so") {
 TEST_CASE("a mistake is reported with file, line and the nearest valid name") {
   const auto layer = parse_settings(Layer::user_file,
                                     "[completion]\nmax_token = 10\nenabled = \"yes\"\n"
-                                    "debounce_ms = 90000\n[model]\ndevice = \"gpu\"\n",
+                                    "time_budget_ms = 90000\n[model]\ndevice = \"gpu\"\n",
                                     "c.toml");
   const auto result = resolved({layer});
   REQUIRE(result.problems.size() == 4);
@@ -75,7 +76,7 @@ TEST_CASE("a mistake is reported with file, line and the nearest valid name") {
       mentions(result.problems, "c.toml:3: completion.enabled must be true or false, not \"yes\""));
   CHECK(mentions(
       result.problems,
-      "c.toml:4: completion.debounce_ms must be a whole number from 0 to 5000, not 90000"));
+      "c.toml:4: completion.time_budget_ms must be a whole number from 10 to 60000, not 90000"));
   CHECK(mentions(result.problems, "c.toml:6: model.device must be one of auto, cpu, cuda"));
   CHECK(result.settings.completion.max_tokens == Settings{}.completion.max_tokens);
 }

@@ -67,6 +67,9 @@ TEST_CASE("a restricted choice looks at all logits and reports the unrestricted 
   CHECK(token->id == 3);
   CHECK(token->margin == Approx(0.5F));
   CHECK(token->logprob == Approx(1.5F - row.log_sum_exp));
+  const float among_allowed = token->logprob - token->allowed_logprob;
+  CHECK(among_allowed == Approx(1.5F - std::log(std::exp(1.0F) + std::exp(1.5F))));
+  CHECK(sampler.choose(row.with_logits(), {}, 0)->allowed_logprob == 0.0F);
   const std::vector<TokenId> single{2};
   CHECK(std::isinf(sampler.choose(row.with_logits(), single, 0)->margin));
 }

@@ -9,10 +9,11 @@ using namespace caretd::lsp;
 
 namespace {
 
-engine::TokenEvent token(double probability, float margin = 0.0F) {
+// `allowed`: of all tokens together that healing allowed.
+engine::TokenEvent token(double probability, double allowed = 1.0) {
   engine::TokenEvent event;
   event.logprob = static_cast<float>(std::log(probability));
-  event.margin = margin;
+  event.allowed_logprob = static_cast<float>(std::log(allowed));
   return event;
 }
 
@@ -20,23 +21,24 @@ engine::TokenEvent token(double probability, float margin = 0.0F) {
 
 TEST_CASE("a run is cut where its joint probability falls below the threshold") {
   JointProbability run(0.5);
-  CHECK(run.admits(token(0.9), false));
-  CHECK(run.admits(token(0.7), false));
-  CHECK_FALSE(run.admits(token(0.7), false));
+  CHECK(run.admits(token(0.9)));
+  CHECK(run.admits(token(0.7)));
+  CHECK_FALSE(run.admits(token(0.7)));
   CHECK(std::exp(run.log_probability()) == Approx(0.63).epsilon(1e-4));
-  CHECK(run.admits(token(0.9), false));
+  CHECK(run.admits(token(0.9)));
 }
 
 TEST_CASE("a healed token is judged among the tokens it could be") {
   JointProbability run(0.5);
-  CHECK(run.admits(token(0.001, 8.0F), true));
-  CHECK_FALSE(run.admits(token(0.001, -0.1F), true));
-  CHECK_FALSE(run.admits(token(0.001, 8.0F), false));
+  CHECK_FALSE(run.admits(token(0.001)));
+  CHECK_FALSE(run.admits(token(0.001, 0.003)));
+  CHECK(run.admits(token(0.001, 0.00125)));
+  CHECK(std::exp(run.log_probability()) == Approx(0.8).epsilon(1e-4));
 }
 
 TEST_CASE("without a threshold everything is admitted") {
   JointProbability run(0.0);
-  for (int i = 0; i < 100; ++i) CHECK(run.admits(token(1e-6), false));
+  for (int i = 0; i < 100; ++i) CHECK(run.admits(token(1e-6)));
 }
 
 TEST_CASE("the threshold depends on trigger and language") {

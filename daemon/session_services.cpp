@@ -20,13 +20,13 @@ struct SessionMemory {
 
 }  // namespace
 
-SessionFactory::SessionFactory(const CommandContext& context, Executor& workers, const Clock& clock,
-                               Logger log)
+SessionFactory::SessionFactory(const CommandContext& context, TaskThreads& threads,
+                               const Clock& clock, Logger log)
     : engines_(std::make_shared<EngineProvider>(context.install, clock, log)),
       statistics_(keep_statistics(context.folders.state / kStatisticsFileName, log)),
       watch_(std::make_shared<SettingsWatch>()),
       user_file_(watch_->watch(context.user_config())),
-      workers_(workers),
+      threads_(threads),
       clock_(clock),
       log_(std::move(log)) {}
 
@@ -58,7 +58,8 @@ lsp::SessionServices SessionFactory::services(std::function<std::vector<Settings
   return {statistics_,
           make_pipeline,
           resolve_settings,
-          workers_,
+          threads_.short_tasks(),
+          threads_.long_tasks(),
           clock_,
           log_,
           std::string(version()),

@@ -18,7 +18,8 @@ namespace caretd::daemon {
 /// Shared by the sessions of a process; outlives them.
 class SessionFactory {
  public:
-  SessionFactory(const CommandContext& context, Executor& workers, const Clock& clock, Logger log);
+  SessionFactory(const CommandContext& context, TaskThreads& threads, const Clock& clock,
+                 Logger log);
 
   /// `layers` are what the process says for this session, read anew whenever a session resolves its
   /// settings. `notice` is a sentence the user is shown once; may be empty.
@@ -36,7 +37,7 @@ class SessionFactory {
   std::shared_ptr<lsp::Statistics> statistics_;
   std::shared_ptr<SettingsWatch> watch_;
   SettingsWatch::Handle user_file_;
-  Executor& workers_;
+  TaskThreads& threads_;
   const Clock& clock_;
   Logger log_;
 };

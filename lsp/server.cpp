@@ -45,7 +45,7 @@ bool Session::has_unanswered() const {
 Server::Server(SessionServices services, std::uint64_t number, std::shared_ptr<Transport> transport,
                Session::Ended ended)
     : services_(std::move(services)),
-      strand_(std::make_shared<Strand>(services_.workers)),
+      strand_(std::make_shared<Strand>(services_.handlers)),
       connection_(std::make_shared<Connection>(
           std::move(transport), strand_, services_.clock, services_.log,
           ConnectionLimits{.frame = {}, .open_requests = services_.open_requests})),

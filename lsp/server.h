@@ -50,7 +50,10 @@ struct SessionServices {
   /// Called at initialize and whenever the client's settings change, on the session's strand. May
   /// read files and start engines.
   std::function<ResolvedSettings(const ClientSettings&)> resolve_settings;
-  Executor& workers;
+  /// Handles messages, which is quick: nothing else may keep its threads busy. May be the workers
+  /// where nobody types.
+  Executor& handlers;
+  Executor& workers;  ///< parses documents, builds prompts, tidies completions
   const Clock& clock;
   Logger log;
   std::string version;              ///< of caretd, for serverInfo
@@ -62,12 +65,12 @@ struct SessionServices {
 class Server;
 
 /// Any number of sessions may live at once, each with its own documents. receive() and
-/// end_of_input() are for the transport's thread; handlers run on a strand of `workers`. The
-/// destructor withdraws what is under way and does not wait for it.
+/// end_of_input() are for the transport's thread; messages are handled on a strand of `handlers`.
+/// The destructor withdraws what is under way and does not wait for it.
 class Session {
  public:
-  /// Called once, on a worker, before the transport is closed: the client said 'exit' (code 0
-  /// after a shutdown, else 1) or its input ended (the same codes).
+  /// Called once, on a thread of `handlers`, before the transport is closed: the client said 'exit'
+  /// (code 0 after a shutdown, else 1) or its input ended (the same codes).
   using Ended = std::function<void(int exit_code)>;
 
   /// `number` is unique among the sessions of the process, from 1.

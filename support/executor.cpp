@@ -6,7 +6,7 @@ namespace caretd {
 
 namespace {
 
-/// Tasks of a strand that run before another strand has its turn.
+/// Tasks that run before what else was posted to the executor beneath has its turn.
 constexpr int kTasksInARow = 16;
 
 }  // namespace
@@ -47,33 +47,35 @@ void ThreadPool::run() {
   }
 }
 
-struct Strand::Queue {
-  explicit Queue(Executor& executor) : beneath(executor) {}
+struct LimitedExecutor::Queue {
+  Queue(Executor& executor, int tasks_at_once) : beneath(executor), width(tasks_at_once) {}
   Executor& beneath;
+  const int width;
   std::mutex mutex;
   std::deque<Task> tasks;
-  bool draining = false;
+  int draining = 0;
 };
 
-Strand::Strand(Executor& beneath) : queue_(std::make_shared<Queue>(beneath)) {}
+LimitedExecutor::LimitedExecutor(Executor& beneath, int width)
+    : queue_(std::make_shared<Queue>(beneath, width)) {}
 
-void Strand::post(Task task) {
+void LimitedExecutor::post(Task task) {
   {
     const std::lock_guard lock(queue_->mutex);
     queue_->tasks.push_back(std::move(task));
-    if (queue_->draining) return;
-    queue_->draining = true;
+    if (queue_->draining == queue_->width) return;
+    ++queue_->draining;
   }
   queue_->beneath.post([queue = queue_] { drain(queue); });
 }
 
-void Strand::drain(const std::shared_ptr<Queue>& queue) {
+void LimitedExecutor::drain(const std::shared_ptr<Queue>& queue) {
   for (int done = 0; done < kTasksInARow; ++done) {
     Task task;
     {
       const std::lock_guard lock(queue->mutex);
       if (queue->tasks.empty()) {
-        queue->draining = false;
+        --queue->draining;
         return;
       }
       task = std::move(queue->tasks.front());
@@ -81,7 +83,7 @@ void Strand::drain(const std::shared_ptr<Queue>& queue) {
     }
     task();
   }
-  // To the back of the line: a strand that is flooded must not keep a thread from the others.
+  // To the back of the line: whoever is flooded must not keep a thread from the others.
   queue->beneath.post([queue] { drain(queue); });
 }
 

@@ -47,18 +47,40 @@ class ThreadPool final : public Executor {
   std::vector<std::thread> threads_;
 };
 
-/// Tasks of one strand run one after another, never at the same time, on the executor beneath.
-/// Strands take turns there, however many tasks each of them has.
-/// Must not outlive that executor. The tasks keep the strand's queue alive.
-class Strand final : public Executor {
+/// Runs at most `width` of its tasks at the same time on the executor beneath, begun in the order
+/// posted; the others wait here and not there. All that share that executor take turns, however
+/// many tasks each of them has. Must not outlive it. The tasks keep what they need alive.
+class LimitedExecutor : public Executor {
  public:
-  explicit Strand(Executor& beneath);
+  LimitedExecutor(Executor& beneath, int width);
   void post(Task task) override;
 
  private:
   struct Queue;
   static void drain(const std::shared_ptr<Queue>& queue);
   std::shared_ptr<Queue> queue_;
+};
+
+/// Tasks of one strand run one after another, never at the same time.
+class Strand final : public LimitedExecutor {
+ public:
+  explicit Strand(Executor& beneath) : LimitedExecutor(beneath, 1) {}
+};
+
+/// Threads for two kinds of tasks: short ones that somebody waits for, and long ones. However many
+/// long ones there are, they leave the threads of the short ones free. Tasks of either kind may
+/// post tasks of the other until the destructor has returned.
+class TaskThreads {
+ public:
+  TaskThreads(int for_short, int for_long)
+      : long_tasks_(threads_, for_long), threads_(for_short + for_long) {}
+
+  [[nodiscard]] Executor& short_tasks() { return threads_; }
+  [[nodiscard]] Executor& long_tasks() { return long_tasks_; }
+
+ private:
+  LimitedExecutor long_tasks_;  // before the threads: their last tasks may still post to it
+  ThreadPool threads_;
 };
 
 }  // namespace caretd

@@ -25,6 +25,7 @@
 namespace caretd::daemon {
 namespace {
 
+constexpr int kHandlers = 1;  // there is one session
 constexpr int kWorkers = 2;
 constexpr auto kLookAtSettings = std::chrono::seconds(1);
 
@@ -59,8 +60,8 @@ void watch_settings(SettingsWatch& watch, lsp::Session& session, const std::stop
 /// `notice`, if there is one, is shown to the user.
 int serve_standalone(const CommandContext& context, const std::string& notice) {
   const SteadyClock clock;
-  ThreadPool workers(kWorkers);
-  const SessionFactory factory(context, workers, clock, context.log);
+  TaskThreads threads(kHandlers, kWorkers);
+  const SessionFactory factory(context, threads, clock, context.log);
   const int output = take_stdout();
   auto transport = std::make_shared<StdioTransport>(STDIN_FILENO, output);
   std::atomic<int> exit_code = kFailure;

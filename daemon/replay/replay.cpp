@@ -14,7 +14,9 @@ namespace caretd::daemon::replay {
 
 namespace {
 
-constexpr int kWorkers = 2;  // as in `caretd lsp --standalone`
+// As in `caretd lsp --standalone`.
+constexpr int kHandlers = 1;
+constexpr int kWorkers = 2;
 constexpr std::size_t kOpenRequests = 256;
 
 lsp::Settings effective_settings(const ReplayOptions& options) {
@@ -29,8 +31,8 @@ lsp::Settings effective_settings(const ReplayOptions& options) {
 }
 
 lsp::SessionServices make_services(const ReplayOptions& options,
-                                   const std::shared_ptr<ProbeEngine>& engine, Executor& workers,
-                                   const Clock& clock, const Logger& log) {
+                                   const std::shared_ptr<ProbeEngine>& engine, Executor& handlers,
+                                   Executor& workers, const Clock& clock, const Logger& log) {
   const auto make_pipeline = [&options, &clock](std::shared_ptr<const lsp::DocumentStore> documents)
       -> std::shared_ptr<lsp::CompletionPipeline> {
     auto pipeline =
@@ -45,10 +47,12 @@ lsp::SessionServices make_services(const ReplayOptions& options,
   return {std::make_shared<lsp::Statistics>(),
           make_pipeline,
           resolve_settings,
+          handlers,
           workers,
           clock,
           log,
-          std::string(version()), kOpenRequests};
+          std::string(version()),
+          kOpenRequests};
 }
 
 }  // namespace
@@ -58,13 +62,15 @@ ReplayResult replay(engine::Engine& engine, const std::vector<TypedFile>& files,
                     const std::function<void(double)>& progress) {
   engine.clear_cache();
   Activity activity;
-  ThreadPool pool(kWorkers);
-  CountingExecutor workers(pool, activity);
+  TaskThreads threads(kHandlers, kWorkers);
+  CountingExecutor handlers(threads.short_tasks(), activity);
+  CountingExecutor workers(threads.long_tasks(), activity);
   const auto probe = std::make_shared<ProbeEngine>(
       engine, activity, ProbeOptions{options.fixed_tokens, options.keep_generations});
   ReplayResult result;
   {
-    const lsp::SessionServices services = make_services(options, probe, workers, clock, log);
+    const lsp::SessionServices services =
+        make_services(options, probe, handlers, workers, clock, log);
     Editor editor(services, clock);
     Typist typist(editor, *probe, activity, clock, options.pace, options.rule);
     for (const TypedFile& file : files) {

@@ -28,6 +28,7 @@ namespace {
 namespace asio = boost::asio;
 using Failure = boost::system::error_code;
 
+constexpr int kHandlers = 2;
 constexpr int kWorkers = 2;
 constexpr auto kTick = std::chrono::seconds(1);
 constexpr auto kHttpStopTime = std::chrono::seconds(1);  // `caretd daemon stop` waits 5 s for all
@@ -80,8 +81,8 @@ class DaemonProcess {
         log_(std::move(log)),
         signals_(io_, SIGTERM, SIGINT, SIGHUP),
         tick_(io_),
-        workers_(kWorkers),
-        factory_(context, workers_, clock_, log_),
+        threads_(kHandlers, kWorkers),
+        factory_(context, threads_, clock_, log_),
         last_activity_(clock_.now()) {}
 
   Result<void> start(const RuntimeFolder& folder);
@@ -109,7 +110,7 @@ class DaemonProcess {
   asio::io_context io_{1};
   asio::signal_set signals_;
   asio::steady_timer tick_;
-  ThreadPool workers_;
+  TaskThreads threads_;
   SessionFactory factory_;
   DefaultEngines default_engines_;  // load before the first editor or HTTP client asks
   TimePoint last_activity_;
@@ -288,7 +289,7 @@ void DaemonProcess::check_idleness() {
 
 /// The disk may be slow, so a worker looks at it.
 void DaemonProcess::look_for_changes() {
-  workers_.post([this, watch = factory_.watch()] {
+  threads_.long_tasks().post([this, watch = factory_.watch()] {
     if (watch->changed()) asio::post(io_, [this] { reload(); });
   });
 }

@@ -39,6 +39,21 @@ RelatedPiece make_piece(PieceKind kind, const OpenFile& file, std::size_t begin,
   return piece;
 }
 
+// Where the definition is after these edits; nothing if its beginning or its end was edited away.
+std::optional<Definition> moved(Definition definition, const std::vector<ByteEdit>& edits) {
+  for (const ByteEdit& edit : edits) {
+    if (edit.start >= definition.end) continue;
+    const std::size_t growth = edit.new_end - edit.old_end;  // wraps when it shrinks
+    if (edit.old_end <= definition.begin) {
+      definition.begin += growth;
+    } else if (edit.start < definition.begin || edit.old_end > definition.end) {
+      return std::nullopt;
+    }
+    definition.end += growth;
+  }
+  return definition;
+}
+
 bool is_covered(const std::vector<RelatedPiece>& pieces, const RelatedPiece& piece) {
   return std::ranges::any_of(pieces, [&](const RelatedPiece& other) {
     return other.uri == piece.uri && other.begin < piece.end && piece.begin < other.end;
@@ -50,13 +65,11 @@ void add_definitions(std::vector<RelatedPiece>& pieces, std::span<const std::str
                      const ShownStretch& shown, const RelatedOptions& options) {
   for (const std::string& name : names) {
     for (const OpenFile& file : files) {
-      const auto definitions = index.of(file);
-      const auto found = definitions->find(name);
-      if (found == definitions->end()) continue;
-      const Definition& definition = found->second;
-      if (overlaps(shown, file.document->id, definition.begin, definition.end)) break;
+      const std::optional<Definition> found = index.find(file, name);
+      if (!found) continue;
+      if (overlaps(shown, file.document->id, found->begin, found->end)) break;
       RelatedPiece piece =
-          make_piece(PieceKind::definition, file, definition.begin, definition.end, options.lines);
+          make_piece(PieceKind::definition, file, found->begin, found->end, options.lines);
       if (!is_covered(pieces, piece)) pieces.push_back(std::move(piece));
       break;
     }
@@ -84,24 +97,34 @@ void add_recent_edits(std::vector<RelatedPiece>& pieces, std::span<const OpenFil
 
 }  // namespace
 
-std::shared_ptr<const DefinitionsByName> DefinitionIndex::of(const OpenFile& file) {
+DefinitionIndex::Entry DefinitionIndex::entry_of(const OpenFile& file) {
   const Document& document = *file.document;
   {
     const std::lock_guard lock(mutex_);
-    const auto entry = entries_.find(document.id);
-    if (entry != entries_.end() && entry->second.revision == document.revision) {
-      return entry->second.definitions;
-    }
+    const Entry known = entries_.contains(document.id) ? entries_[document.id] : Entry{};
+    const bool current = known.definitions && known.revision == document.revision;
+    if (current || !file.tree) return known;
   }
   auto definitions = std::make_shared<DefinitionsByName>();
-  if (file.tree) {
-    for (Definition& definition : finder_.definitions(*file.tree, document.text.view())) {
-      definitions->emplace(definition.name, std::move(definition));
-    }
+  for (Definition& definition : finder_.definitions(*file.tree, document.text.view())) {
+    definitions->emplace(definition.name, std::move(definition));
   }
+  const Entry fresh{document.revision, std::move(definitions)};
   const std::lock_guard lock(mutex_);
-  entries_[document.id] = {document.revision, definitions};
-  return definitions;
+  Entry& entry = entries_[document.id];
+  if (!entry.definitions || entry.revision <= fresh.revision) entry = fresh;
+  return fresh;
+}
+
+std::optional<Definition> DefinitionIndex::find(const OpenFile& file, const std::string& name) {
+  const Entry entry = entry_of(file);
+  if (!entry.definitions) return std::nullopt;
+  const auto found = entry.definitions->find(name);
+  if (found == entry.definitions->end()) return std::nullopt;
+  const Document& document = *file.document;
+  if (entry.revision == document.revision) return found->second;
+  const auto edits = documents_.edits_between(document.id, entry.revision, document.revision);
+  return edits ? moved(found->second, *edits) : std::nullopt;
 }
 
 void DefinitionIndex::forget(std::uint64_t document_id) {

@@ -8,6 +8,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -44,27 +45,36 @@ struct RelatedPiece {
 struct OpenFile {
   DocumentSnapshot document;
   std::string path;
-  SyntaxTreePtr tree;  ///< null: it has no definitions
+  /// Of this revision. Null: it has none, or was not parsed since it changed.
+  SyntaxTreePtr tree;
 };
 
 /// The first definition of each name.
 using DefinitionsByName = std::unordered_map<std::string, Definition>;
 
-/// Definitions of open documents, kept until a document changes. Thread-safe.
+/// Definitions of open documents, kept until a newer tree of theirs comes. Thread-safe.
 class DefinitionIndex {
  public:
-  explicit DefinitionIndex(DefinitionFinder& finder) : finder_(finder) {}
+  /// `documents` knows what happened to a file since it was parsed; both must outlive the index.
+  DefinitionIndex(DefinitionFinder& finder, const DocumentStore& documents)
+      : finder_(finder), documents_(documents) {}
 
-  [[nodiscard]] std::shared_ptr<const DefinitionsByName> of(const OpenFile& file);
+  /// The first definition of `name`, where it is in the file's present text. Without a tree of this
+  /// revision those of the last one count, moved by the edits since; one whose beginning or end was
+  /// edited away is not found.
+  [[nodiscard]] std::optional<Definition> find(const OpenFile& file, const std::string& name);
   void forget(std::uint64_t document_id);
 
  private:
   struct Entry {
     std::uint64_t revision = 0;
-    std::shared_ptr<const DefinitionsByName> definitions;
+    std::shared_ptr<const DefinitionsByName> definitions;  // null: no tree came yet
   };
 
+  [[nodiscard]] Entry entry_of(const OpenFile& file);
+
   DefinitionFinder& finder_;
+  const DocumentStore& documents_;
   std::mutex mutex_;
   std::map<std::uint64_t, Entry> entries_;
 };

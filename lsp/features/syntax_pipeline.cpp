@@ -16,6 +16,9 @@ namespace {
 // Where identifiers are looked for whose definitions may help.
 constexpr std::size_t kIdentifierRadius = 1500;
 constexpr std::size_t kIdentifiers = 24;
+// Other files that are parsed again for one prompt. Who renames a name in hundreds of files must
+// not wait for all of them; the definitions of the others are found where the edits moved them.
+constexpr int kParsedAgain = 4;
 
 std::vector<std::string> control_texts(const engine::Tokenizer* tokenizer) {
   using engine::ControlToken;
@@ -93,7 +96,10 @@ CompletionPlan refused(std::string why) {
 
 SyntaxPipeline::SyntaxPipeline(std::shared_ptr<const DocumentStore> documents, const Clock& clock,
                                IgnoreRules::ReadFile read)
-    : documents_(std::move(documents)), read_(std::move(read)), trees_(*documents_, clock) {}
+    : documents_(std::move(documents)),
+      read_(std::move(read)),
+      trees_(*documents_, clock),
+      definitions_(finder_, *documents_) {}
 
 void SyntaxPipeline::set_workspace(const std::vector<std::string>& folders) {
   std::vector<Folder> known;
@@ -151,10 +157,12 @@ std::vector<RelatedPiece> SyntaxPipeline::related(const PlanRequest& request,
                                                   const Anchor& anchor) {
   const Document& own = *request.query.document;
   std::vector<OpenFile> files;
+  int parses_left = kParsedAgain;
   for (const DocumentSnapshot& document : documents_->all()) {
     if (document->id != own.id && ignored(*document, request.settings)) continue;
+    const bool parse_again = trees_.has_older(*document) && parses_left-- > 0;
     files.push_back({document, relative_path(*document),
-                     trees_.knows(document->id) ? trees_.tree_of(document) : nullptr});
+                     parse_again ? trees_.tree_of(document) : trees_.find(*document)});
   }
   const std::vector<std::string> names = identifiers_near(
       tree, language, own.text.view(), request.query.before, kIdentifierRadius, kIdentifiers);

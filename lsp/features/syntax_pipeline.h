@@ -62,7 +62,7 @@ class SyntaxPipeline final : public CompletionPipeline,
   TreeStore trees_;
   TokenBuffers tokens_;
   DefinitionFinder finder_;
-  DefinitionIndex definitions_{finder_};
+  DefinitionIndex definitions_;
   RecentEdits edits_;
 
   mutable std::mutex mutex_;  // below

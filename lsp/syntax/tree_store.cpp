@@ -39,9 +39,11 @@ SyntaxTreePtr TreeStore::find(const Document& document) const {
   return entry->second.tree;
 }
 
-bool TreeStore::knows(std::uint64_t document_id) const {
+bool TreeStore::has_older(const Document& document) const {
   const std::lock_guard lock(mutex_);
-  return entries_.contains(document_id);
+  const auto entry = entries_.find(document.id);
+  return entry != entries_.end() && entry->second.tree &&
+         entry->second.revision < document.revision;
 }
 
 void TreeStore::forget(std::uint64_t document_id) {

@@ -25,8 +25,8 @@ class TreeStore {
   /// The same if it is there already, without parsing.
   [[nodiscard]] SyntaxTreePtr find(const Document& document) const;
 
-  /// Whether a tree of some revision is there, so that tree_of() is quick.
-  [[nodiscard]] bool knows(std::uint64_t document_id) const;
+  /// Whether the tree of an older revision is there, which tree_of() would parse from.
+  [[nodiscard]] bool has_older(const Document& document) const;
 
   void forget(std::uint64_t document_id);
 

@@ -6,7 +6,9 @@
 
 #include "tests/helpers/catch.h"
 
+using caretd::LimitedExecutor;
 using caretd::Strand;
+using caretd::TaskThreads;
 using caretd::ThreadPool;
 
 TEST_CASE("a thread pool runs everything posted before it is destroyed") {
@@ -36,6 +38,47 @@ TEST_CASE("a strand keeps the order and never runs two tasks at once") {
   CHECK_FALSE(overlapped);
   REQUIRE(order.size() == 500);
   CHECK(std::is_sorted(order.begin(), order.end()));
+}
+
+TEST_CASE("a limited executor runs so many tasks at once, and no more") {
+  std::atomic<int> inside = 0;
+  std::atomic<bool> too_many = false;
+  std::atomic<int> ran = 0;
+  std::promise<void> met;
+  {
+    ThreadPool pool(4);
+    LimitedExecutor two(pool, 2);
+    for (int i = 0; i < 500; ++i) {
+      two.post([&, i] {
+        if (++inside > 2) too_many = true;
+        // The first two tasks wait for each other: both have to be running.
+        if (i == 0) met.get_future().wait();
+        if (i == 1) met.set_value();
+        ++ran;
+        --inside;
+      });
+    }
+  }
+  CHECK_FALSE(too_many);
+  CHECK(ran == 500);
+}
+
+TEST_CASE(
+    "long tasks leave a thread to the short ones, and both may post to each other at the end") {
+  std::atomic<int> ran = 0;
+  {
+    std::promise<void> short_one_ran;
+    const auto blocked = short_one_ran.get_future().share();
+    TaskThreads threads(1, 2);
+    for (int i = 0; i < 8; ++i) {
+      threads.long_tasks().post([&, blocked] {
+        blocked.wait();
+        threads.short_tasks().post([&] { threads.long_tasks().post([&] { ++ran; }); });
+      });
+    }
+    threads.short_tasks().post([&] { short_one_ran.set_value(); });
+  }
+  CHECK(ran == 8);
 }
 
 TEST_CASE("a strand with much to do leaves room for another") {

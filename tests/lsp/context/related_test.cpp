@@ -15,12 +15,21 @@ class Files {
   }
 
   void change(const std::string& name, Range range, const std::string& text) {
-    const std::vector<ContentChange> changes = {{range, text}};
-    const DocumentSnapshot document =
-        *documents_.change("file:///w/" + name, 2, changes, PositionEncoding::utf8);
-    edits.note(*document);
-    std::erase_if(files, [&](const OpenFile& f) { return f.document->id == document->id; });
-    add(document, name);
+    add(changed(name, range, text), name);
+  }
+
+  void change_without_parsing(const std::string& name, Range range, const std::string& text) {
+    files.push_back({changed(name, range, text), name, nullptr});
+  }
+
+  // Its tree comes later.
+  void open_without_parsing(const std::string& name, const std::string& language_id,
+                            const std::string& text) {
+    files.push_back({documents_.open("file:///w/" + name, language_id, 1, text), name, nullptr});
+  }
+
+  void parse_all() {
+    for (OpenFile& file : files) file.tree = parsed(*file.document);
   }
 
   std::vector<RelatedPiece> find(std::vector<std::string> names, ShownStretch shown = {},
@@ -32,16 +41,28 @@ class Files {
   RecentEdits edits;
 
  private:
+  static SyntaxTreePtr parsed(const Document& document) {
+    return parse(find_language(document.language_id), document.text.view(),
+                 {.time = std::chrono::seconds(60)}, SteadyClock());
+  }
+
   void add(const DocumentSnapshot& document, const std::string& name) {
-    const Language& language = find_language(document->language_id);
-    files.push_back({document, name,
-                     parse(language, document->text.view(), {.time = std::chrono::seconds(60)},
-                           SteadyClock())});
+    files.push_back({document, name, parsed(*document)});
+  }
+
+  // The document's next snapshot, which replaces the one before among the files.
+  DocumentSnapshot changed(const std::string& name, Range range, const std::string& text) {
+    const std::vector<ContentChange> changes = {{range, text}};
+    const DocumentSnapshot document =
+        *documents_.change("file:///w/" + name, 2, changes, PositionEncoding::utf8);
+    edits.note(*document);
+    std::erase_if(files, [&](const OpenFile& f) { return f.document->id == document->id; });
+    return document;
   }
 
   DocumentStore documents_{1};
   DefinitionFinder finder_;
-  DefinitionIndex index_{finder_};
+  DefinitionIndex index_{finder_, documents_};
 };
 
 std::vector<std::string> texts(const std::vector<RelatedPiece>& pieces) {
@@ -65,6 +86,34 @@ TEST_CASE("definitions of the names near the cursor are found in open files") {
         Texts{"def merge(a, b):\n    return a + b\n", "type Tree struct {\n\tn int\n}\n"});
   CHECK(pieces[0].path == "b.py");
   CHECK(pieces[0].kind == PieceKind::definition);
+}
+
+TEST_CASE("definitions of a file that was not parsed again are where the edits moved them") {
+  const RelatedOptions only_definitions{.recent_edits = false};
+  Files files;
+  files.open("a.py", "python", "def f():\n    return 1\n\ndef g():\n    return 2\n");
+  const auto find = [&](const std::string& name) {
+    return texts(files.find({name}, {}, only_definitions));
+  };
+  REQUIRE(find("g") == Texts{"def g():\n    return 2\n"});
+  files.change_without_parsing("a.py", {{0, 0}, {0, 0}}, "import x\n");
+  files.change_without_parsing("a.py", {{5, 11}, {5, 11}}, "1 + ");
+  CHECK(find("f") == Texts{"def f():\n    return 1\n"});
+  CHECK(find("g") == Texts{"def g():\n    return 1 + 2\n"});
+
+  files.change_without_parsing("a.py", {{2, 4}, {5, 4}}, "");
+  CHECK(find("f").empty());
+  CHECK(find("g").empty());
+  files.parse_all();
+  CHECK(find("f").size() == 1);
+}
+
+TEST_CASE("definitions are found as soon as the file is parsed") {
+  Files files;
+  files.open_without_parsing("a.py", "python", "def f():\n    pass\n");
+  CHECK(files.find({"f"}).empty());
+  files.parse_all();
+  CHECK(files.find({"f"}).size() == 1);
 }
 
 TEST_CASE("what the prompt shows anyway is not related") {

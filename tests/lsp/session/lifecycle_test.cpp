@@ -1,5 +1,8 @@
 // What every language client relies on, driven through a real session.
 
+#include <future>
+
+#include "support/executor.h"
 #include "tests/helpers/catch.h"
 #include "tests/lsp/session/session_client.h"
 
@@ -112,6 +115,20 @@ TEST_CASE("garbage between messages leaves the session alive") {
   CHECK(error_of(-32700)["id"].is_null());
   CHECK(error_of(-32600)["id"].is_null());
   CHECK(client.request("caretd/status", nullptr)["result"]["state"] == "ready");
+}
+
+TEST_CASE("a change is handled however busy the workers are") {
+  SessionClient client;
+  client.start();
+  client.open(kUri, "x = 1\n");
+  std::promise<void> released;
+  const std::shared_future<void> release = released.get_future().share();
+  for (int i = 0; i < SessionClient::kWorkers; ++i) {
+    client.workers().post([release] { release.wait(); });
+  }
+  client.insert(kUri, 0, 5, "2");
+  client.sync();
+  released.set_value();
 }
 
 TEST_CASE("settings are pulled and pulled again when they change") {

@@ -77,7 +77,7 @@ SessionClient::SessionClient(SessionOptions options) : options_(std::move(option
 
 SessionClient::~SessionClient() {
   session_.reset();
-  // The sinks of requests that still run post to workers_, which ends before engine_ does.
+  // The sinks of requests that still run post to threads_, which ends before engine_ does.
   engine_->stop();
   if (options_.chat_engine) options_.chat_engine->stop();
 }
@@ -98,7 +98,8 @@ lsp::SessionServices SessionClient::services() {
             return lsp::ResolvedSettings{resolved->settings, engine, resolved->problems, chat,
                                          resolved->chat};
           },
-          workers_,
+          threads_.short_tasks(),
+          threads_.long_tasks(),
           clock_,
           make_null_logger(),
           "1.2.3"};

@@ -99,6 +99,10 @@ class SessionClient {
   Json complete(const std::string& uri, int line, int character,
                 Json context = {{"triggerKind", 2}});
 
+  /// What builds prompts; runs kWorkers tasks at once.
+  static constexpr int kWorkers = 2;
+  [[nodiscard]] Executor& workers() { return threads_.long_tasks(); }
+
   [[nodiscard]] FakeEngine& engine() { return *engine_; }
   [[nodiscard]] MemoryTransport& transport() { return *transport_; }
   [[nodiscard]] ManualClock& clock() { return clock_; }
@@ -135,7 +139,7 @@ class SessionClient {
   std::optional<int> exit_code_;
   /// Declared after all that its tasks touch: a task of a session that is ending must not copy
   /// engine_ while engine_ is being destroyed.
-  ThreadPool workers_{2};
+  TaskThreads threads_{1, kWorkers};
   std::unique_ptr<lsp::Session> session_;
   int next_id_ = 1;
   int version_ = 1;

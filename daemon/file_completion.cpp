@@ -89,7 +89,7 @@ engine::GenerationRequest make_request(const lsp::CompletionPrompt& prompt,
 
 /// What a session would ask at this place when the user asks for it, in a workspace of one file.
 lsp::CompletionPlan plan_completion(const engine::Engine& engine, const lsp::PromptQuery& query,
-                                    const Settings& settings, const Clock& clock) {
+                                    const Settings& settings) {
   const auto model = engine.model();
   const int window = model->context_tokens - static_cast<int>(settings.completion.max_tokens);
   lsp::PlanRequest request;
@@ -99,7 +99,7 @@ lsp::CompletionPlan plan_completion(const engine::Engine& engine, const lsp::Pro
   request.model = {model, engine.tokenizer()};
   request.settings = to_session_settings(settings);
   const auto documents = std::make_shared<lsp::DocumentStore>(1);
-  const auto pipeline = std::make_shared<lsp::SyntaxPipeline>(documents, clock, read_ignore_file);
+  const auto pipeline = std::make_shared<lsp::SyntaxPipeline>(documents, read_ignore_file);
   return pipeline->plan(request);
 }
 
@@ -152,8 +152,8 @@ Result<FileCompletion> complete_file(engine::Engine& engine, const lsp::Document
       text.offset_at({location.line - 1, location.column - 1}, lsp::PositionEncoding::utf32);
   completion.replace_end = completion.offset;
   const TimePoint begin = clock.now();
-  auto plan = plan_completion(engine, {document, completion.offset, {}, completion.offset},
-                              settings, clock);
+  auto plan =
+      plan_completion(engine, {document, completion.offset, {}, completion.offset}, settings);
   if (!plan.refusal.empty()) {
     return fail(ErrorKind::unsupported, "nothing is completed here: " + plan.refusal);
   }

@@ -51,9 +51,8 @@ lsp::SessionServices SessionFactory::services(std::function<std::vector<Settings
                                  std::move(chosen.completion), std::move(configuration.problems),
                                  std::move(chosen.chat), to_chat_settings(configuration.settings)};
   };
-  const auto make_pipeline = [&clock =
-                                  clock_](std::shared_ptr<const lsp::DocumentStore> documents) {
-    return std::make_shared<lsp::SyntaxPipeline>(std::move(documents), clock, read_ignore_file);
+  const auto make_pipeline = [](std::shared_ptr<const lsp::DocumentStore> documents) {
+    return std::make_shared<lsp::SyntaxPipeline>(std::move(documents), read_ignore_file);
   };
   return {statistics_,
           make_pipeline,

@@ -62,7 +62,7 @@ Explanation explain(const CommandContext& context, const std::shared_ptr<engine:
                     bool invoked, const Clock& clock) {
   ThreadPool workers(kWorkers);
   const auto strand = std::make_shared<Strand>(workers);
-  const auto pipeline = std::make_shared<lsp::SyntaxPipeline>(documents, clock, read_ignore_file);
+  const auto pipeline = std::make_shared<lsp::SyntaxPipeline>(documents, read_ignore_file);
   pipeline->set_workspace({"file://" + std::filesystem::current_path().string()});
   const auto service = std::make_shared<lsp::CompletionService>(
       lsp::CompletionDependencies{engine, pipeline, std::make_shared<lsp::Statistics>(), documents,

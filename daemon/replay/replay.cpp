@@ -33,10 +33,9 @@ lsp::Settings effective_settings(const ReplayOptions& options) {
 lsp::SessionServices make_services(const ReplayOptions& options,
                                    const std::shared_ptr<ProbeEngine>& engine, Executor& handlers,
                                    Executor& workers, const Clock& clock, const Logger& log) {
-  const auto make_pipeline = [&options, &clock](std::shared_ptr<const lsp::DocumentStore> documents)
+  const auto make_pipeline = [&options](std::shared_ptr<const lsp::DocumentStore> documents)
       -> std::shared_ptr<lsp::CompletionPipeline> {
-    auto pipeline =
-        std::make_shared<lsp::SyntaxPipeline>(std::move(documents), clock, read_ignore_file);
+    auto pipeline = std::make_shared<lsp::SyntaxPipeline>(std::move(documents), read_ignore_file);
     if (options.stops && options.fixed_tokens == 0) return pipeline;
     return make_unstopped(std::move(pipeline), options.fixed_tokens == 0);
   };

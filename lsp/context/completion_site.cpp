@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "lsp/syntax/source_tokens.h"
+#include "support/thread_clock.h"
 
 namespace caretd::lsp {
 namespace {
@@ -372,8 +373,7 @@ CompletionSite describe_site(const PromptQuery& query, const Language& language,
   site.before += query.pending;
   describe_lines(site, query);
 
-  const SteadyClock clock;
-  site.before_tree = parse(language, site.before, {}, clock);
+  site.before_tree = parse(language, site.before, {}, ThreadClock());
   const std::vector<SourceToken> tokens =
       source_tokens(site.before_tree.get(), language, site.before, 0, site.before.size());
   for (const SourceToken& token : tokens) {

@@ -8,6 +8,8 @@ namespace {
 
 // One character of any script is at most four bytes.
 constexpr std::size_t kOneCharacter = 4;
+// Suggestions of a document that may be answered again; older ones were forgotten by then.
+constexpr std::size_t kRememberedAsCounted = 64;
 
 // How many bytes of `text` stand at `begin` of `now`, which is otherwise `base` with [begin, end)
 // replaced or still there. Nothing when the document was changed elsewhere.
@@ -42,6 +44,7 @@ void AcceptanceTracker::on_shown(const PromptQuery& query, const Offer& offer) {
   if (watched.counted.insert(offer.suggestion).second) {
     statistics_.count_shown(query.document->language_id);
   }
+  if (watched.counted.size() > kRememberedAsCounted) watched.counted.erase(watched.counted.begin());
   if (!watched.shown.empty() && watched.shown.front().suggestion == offer.suggestion) return;
   Shown shown{offer.suggestion, query.document, offer.begin, offer.end, offer.text, 0, false};
   watched.shown.assign(1, std::move(shown));

@@ -8,8 +8,6 @@
 namespace caretd::lsp {
 namespace {
 
-constexpr std::size_t kRememberedTraces = 16;
-
 // An automatic run was cut by the gate, so it is too short for an invoked request.
 bool may_share(const PlanRequest& running, const CompletionRequest& next) {
   return running.invoked || !next.invoked;
@@ -133,13 +131,13 @@ std::optional<Offer> CompletionService::remember(DocumentState& state, const Job
                         query.pending + job->text->text,
                         continues ? query.pending.size() : 0};
   state.traces[suggestion.id] = job->trace;
-  if (state.traces.size() > kRememberedTraces) state.traces.erase(state.traces.begin());
   std::optional<Offer> offer = continues ? std::nullopt : fit(suggestion, query);
   if (job->fork) {
     state.cache.add_last(std::move(suggestion));
   } else {
     state.cache.add(std::move(suggestion));
   }
+  while (state.traces.size() > state.cache.size()) state.traces.erase(state.traces.begin());
   return offer;
 }
 

@@ -5,6 +5,12 @@
 #include <utility>
 
 namespace caretd::lsp {
+namespace {
+
+// An editor shows few files at once.
+constexpr std::size_t kDocumentsInUse = 8;
+
+}  // namespace
 
 CompletionService::CompletionService(CompletionDependencies dependencies)
     : deps_(std::move(dependencies)), acceptance_(*deps_.statistics, deps_.clock) {}
@@ -15,6 +21,7 @@ void CompletionService::complete(CompletionRequest request, std::stop_token canc
   deps_.statistics->count_request();
   const std::uint64_t document = request.query.document->id;
   DocumentState& state = documents_[document];
+  note_use(document);
   supersede(state);
   const bool follows_acceptance = std::exchange(state.just_accepted, false);
   Ask ask{next_ticket_++, std::move(request), deps_.clock.now(), std::move(done),
@@ -93,6 +100,18 @@ void CompletionService::supersede(DocumentState& state) {
     for (const JobPtr& job : state.choosing->jobs) job->run->cancel();
   }
   answer(take_waiting(state), Outcome::superseded);
+}
+
+// Every suggestion keeps a version of its document, so only documents in use keep suggestions.
+void CompletionService::note_use(std::uint64_t document) {
+  std::erase(in_use_, document);
+  in_use_.push_back(document);
+  if (in_use_.size() <= kDocumentsInUse) return;
+  const auto left = documents_.find(in_use_.front());
+  in_use_.pop_front();
+  if (left == documents_.end()) return;
+  left->second.cache.clear();
+  left->second.traces.clear();
 }
 
 void CompletionService::cancel(std::uint64_t document, std::uint64_t ticket) {

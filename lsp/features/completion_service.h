@@ -121,6 +121,7 @@ class CompletionService : public std::enable_shared_from_this<CompletionService>
   void answer_with(DocumentState& state, std::vector<Offer> offers, AnswerSource source);
   [[nodiscard]] Ask take_waiting(DocumentState& state);
   void supersede(DocumentState& state);
+  void note_use(std::uint64_t document);
   void cancel(std::uint64_t document, std::uint64_t ticket);
   [[nodiscard]] bool is_current(const Document& document) const;
   [[nodiscard]] std::shared_ptr<void> on_cancel(const std::stop_token& token,
@@ -153,6 +154,7 @@ class CompletionService : public std::enable_shared_from_this<CompletionService>
   std::uint64_t next_ticket_ = 1;
   std::uint64_t next_suggestion_ = 1;
   std::map<std::uint64_t, DocumentState> documents_;  // by Document::id
+  std::deque<std::uint64_t> in_use_;  ///< the documents asked about lately, the last at the end
 };
 
 }  // namespace caretd::lsp

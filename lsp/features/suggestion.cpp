@@ -83,7 +83,17 @@ std::optional<std::string> typed_since(const PromptQuery& base, const PromptQuer
 
 void SuggestionCache::add(Suggestion suggestion) {
   entries_.push_front(std::move(suggestion));
-  if (entries_.size() > capacity_) entries_.pop_back();
+  drop_oldest();
+}
+
+void SuggestionCache::drop_oldest() {
+  constexpr std::size_t kKept = 2;
+  std::size_t bytes = 0;
+  for (std::size_t i = 0; i < entries_.size(); ++i) {
+    bytes += entries_[i].base->text.size();
+    if (i < capacity_ && (i < kKept || bytes <= bytes_)) continue;
+    return entries_.resize(i);
+  }
 }
 
 void SuggestionCache::add_last(Suggestion suggestion) {

@@ -49,7 +49,10 @@ struct Offer {
 /// The last suggestions of one document. Not thread-safe.
 class SuggestionCache {
  public:
-  explicit SuggestionCache(std::size_t capacity = 16) : capacity_(capacity) {}
+  /// Every suggestion keeps the version of the document that it was made for: at most `capacity`
+  /// of them, and so many bytes of text, save for the two newest.
+  explicit SuggestionCache(std::size_t capacity = 16, std::size_t bytes = std::size_t{4} << 20)
+      : capacity_(capacity), bytes_(bytes) {}
 
   void add(Suggestion suggestion);
   /// As the one that is found last: an alternative.
@@ -57,9 +60,13 @@ class SuggestionCache {
   /// The newest that fits. Exact text comparison, so a hit is never wrong.
   [[nodiscard]] std::optional<Offer> find(const PromptQuery& query) const;
   void clear() { entries_.clear(); }
+  [[nodiscard]] std::size_t size() const { return entries_.size(); }
 
  private:
+  void drop_oldest();
+
   const std::size_t capacity_;
+  const std::size_t bytes_;
   std::deque<Suggestion> entries_;  // newest first
 };
 

@@ -94,11 +94,11 @@ CompletionPlan refused(std::string why) {
 
 }  // namespace
 
-SyntaxPipeline::SyntaxPipeline(std::shared_ptr<const DocumentStore> documents, const Clock& clock,
+SyntaxPipeline::SyntaxPipeline(std::shared_ptr<const DocumentStore> documents,
                                IgnoreRules::ReadFile read)
     : documents_(std::move(documents)),
       read_(std::move(read)),
-      trees_(*documents_, clock),
+      trees_(*documents_, parsing_time_),
       definitions_(finder_, *documents_) {}
 
 void SyntaxPipeline::set_workspace(const std::vector<std::string>& folders) {

@@ -16,6 +16,7 @@
 #include "lsp/features/completion_pipeline.h"
 #include "lsp/features/source_knowledge.h"
 #include "lsp/syntax/tree_store.h"
+#include "support/thread_clock.h"
 
 namespace caretd::lsp {
 
@@ -25,9 +26,8 @@ class SyntaxPipeline final : public CompletionPipeline,
                              public std::enable_shared_from_this<SyntaxPipeline> {
  public:
   /// `read` gives the text of an ignore file, nothing where there is none; the path comes from
-  /// the workspace. `clock` outlives the pipeline.
-  SyntaxPipeline(std::shared_ptr<const DocumentStore> documents, const Clock& clock,
-                 IgnoreRules::ReadFile read);
+  /// the workspace.
+  SyntaxPipeline(std::shared_ptr<const DocumentStore> documents, IgnoreRules::ReadFile read);
 
   [[nodiscard]] CompletionPlan plan(const PlanRequest& request) override;
   void prepare(const DocumentSnapshot& document, const PromptModel& model) override;
@@ -59,6 +59,7 @@ class SyntaxPipeline final : public CompletionPipeline,
 
   const std::shared_ptr<const DocumentStore> documents_;
   const IgnoreRules::ReadFile read_;
+  const ThreadClock parsing_time_;
   TreeStore trees_;
   TokenBuffers tokens_;
   DefinitionFinder finder_;

@@ -38,7 +38,7 @@ using SyntaxTreePtr = std::shared_ptr<const SyntaxTree>;
 
 /// Beyond these a text is treated as plain: a generated file must not hold up the keystroke.
 struct ParseLimits {
-  Duration time = std::chrono::milliseconds(500);
+  Duration time = std::chrono::milliseconds(500);  ///< of the clock that a parse is given
   std::size_t bytes = std::size_t{4} << 20;
 };
 

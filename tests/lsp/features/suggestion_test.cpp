@@ -104,6 +104,19 @@ TEST_CASE("the popup's item counts as typed") {
                {{"x = |\n", "foo(1)/0", "foo"}, {"x = |\n", "-", "fox"}});
 }
 
+TEST_CASE("suggestions for versions of a large document are few") {
+  DocumentStore store(1);
+  SuggestionCache cache(16, 1000);
+  std::vector<DocumentSnapshot> versions;
+  for (std::uint64_t id = 1; id <= 4; ++id) {
+    versions.push_back(store.open("file:///a", "python", 1, std::string(400, ' ')));
+    cache.add({id, versions.back(), 0, 0, 0, "x", 0});
+  }
+  CHECK(cache.size() == 2);
+  CHECK(cache.find({versions[3], 0, {}, 0}));
+  CHECK_FALSE(cache.find({versions[0], 0, {}, 0}));
+}
+
 TEST_CASE("the newest suggestion that fits is found, alternatives last, the oldest forgotten") {
   DocumentStore store(1);
   const auto document = store.open("file:///a", "python", 1, "");

@@ -168,6 +168,23 @@ TEST_CASE("documents do not supersede each other") {
   CHECK(client.response(second)["result"]["items"].size() == 1);
 }
 
+TEST_CASE("suggestions are kept for the documents in use, and not for every one that is open") {
+  SessionClient client({.script = always("one")});
+  client.start();
+  const auto ask_in = [&](int file) {
+    const std::string uri = "file:///" + std::to_string(file) + ".py";
+    if (client.engine().requests().size() <= static_cast<std::size_t>(file))
+      client.open(uri, "a = ");
+    client.complete(uri, 0, 4);
+    return client.engine().requests().size();
+  };
+  CHECK(ask_in(0) == 1);
+  CHECK(ask_in(1) == 2);
+  CHECK(ask_in(0) == 2);
+  for (int file = 2; file <= 10; ++file) ask_in(file);
+  CHECK(ask_in(0) == 12);
+}
+
 TEST_CASE("a newer request takes over what the older one generates") {
   SessionClient client({.script = always("print(value)"), .paused = true});
   client.start();

@@ -84,10 +84,10 @@ SessionClient::~SessionClient() {
 
 lsp::SessionServices SessionClient::services() {
   return {statistics_,
-          [&clock = clock_](std::shared_ptr<const lsp::DocumentStore> documents)
+          [](std::shared_ptr<const lsp::DocumentStore> documents)
               -> std::shared_ptr<lsp::CompletionPipeline> {
             return std::make_shared<lsp::SyntaxPipeline>(
-                std::move(documents), clock, [](const std::string& path) {
+                std::move(documents), [](const std::string& path) {
                   return path == "/project/.gitignore" ? std::optional<std::string>("out/\n")
                                                        : std::nullopt;
                 });

@@ -87,7 +87,7 @@ class Sessions(unittest.TestCase):
         file = pathlib.Path(self.home.name) / "sample.py"
         file.write_text(SOURCE)
         place = f"{file}:{HOLE[0] + 1}:{HOLE[1] + 1}"
-        why = json.loads(self.run_caretd("why", "--json", place))
+        why = json.loads(self.run_caretd("why", "--json", "--invoked", place))
         self.assertIn("prefix", [piece["kind"] for piece in why["pieces"]])
         self.assertGreater(why["usage"]["generatedTokens"], 0)
         self.assertEqual({"line": HOLE[0], "character": HOLE[1]}, why["position"])

@@ -11,7 +11,9 @@ double GatePolicy::threshold(std::string_view language_id, bool is_automatic) co
 }
 
 bool JointProbability::admits(const engine::TokenEvent& token) {
-  const double own = static_cast<double>(token.logprob) - token.allowed_logprob;
+  const bool spells_typed_text = token.allowed_logprob < 0.0F;
+  const double own = spells_typed_text ? -std::log1p(std::exp(-static_cast<double>(token.margin)))
+                                       : static_cast<double>(token.logprob);
   const double joint = log_probability_ + own;
   if (threshold_ > 0.0 && joint < std::log(threshold_)) return false;
   log_probability_ = joint;

@@ -25,8 +25,8 @@ class JointProbability {
   explicit JointProbability(double threshold) : threshold_(threshold) {}
 
   /// False: with this token the run is less likely than the threshold, so it ends before it. A
-  /// token that still spells typed text counts with its probability among those that do: the
-  /// model's own figure would count against it what the typed characters rule out.
+  /// token that still spells typed text counts with its share against the runner-up alone, at most
+  /// too much; its exact one left little behind accepted text (docs/performance.md).
   [[nodiscard]] bool admits(const engine::TokenEvent& token);
 
   /// Of the tokens admitted so far, natural logarithm.

@@ -10,8 +10,9 @@ using namespace caretd::lsp;
 namespace {
 
 // `allowed`: of all tokens together that healing allowed.
-engine::TokenEvent token(double probability, double allowed = 1.0) {
+engine::TokenEvent token(double probability, double allowed = 1.0, float margin = 0.0F) {
   engine::TokenEvent event;
+  event.margin = margin;
   event.logprob = static_cast<float>(std::log(probability));
   event.allowed_logprob = static_cast<float>(std::log(allowed));
   return event;
@@ -28,12 +29,12 @@ TEST_CASE("a run is cut where its joint probability falls below the threshold") 
   CHECK(run.admits(token(0.9)));
 }
 
-TEST_CASE("a healed token is judged among the tokens it could be") {
+TEST_CASE("a healed token is judged against the runner-up, not by what the typed text rules out") {
   JointProbability run(0.5);
   CHECK_FALSE(run.admits(token(0.001)));
-  CHECK_FALSE(run.admits(token(0.001, 0.003)));
-  CHECK(run.admits(token(0.001, 0.00125)));
-  CHECK(std::exp(run.log_probability()) == Approx(0.8).epsilon(1e-4));
+  CHECK_FALSE(run.admits(token(0.001, 0.01, -0.1F)));
+  CHECK(run.admits(token(0.001, 0.01, 8.0F)));
+  CHECK(std::exp(run.log_probability()) == Approx(1.0 / (1.0 + std::exp(-8.0))).epsilon(1e-4));
 }
 
 TEST_CASE("without a threshold everything is admitted") {

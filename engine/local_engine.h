@@ -27,9 +27,11 @@ using ModelLoader = std::function<Result<LoadedModel>(const Progress&, std::stop
 struct LocalEngineOptions {
   int max_queued = 256;  ///< requests waiting beyond the running ones
   int max_running = 64;  ///< sequences in one batch
-  Duration keystroke_step = std::chrono::milliseconds(40);   ///< target of a prefill step that
-                                                             ///< serves the most urgent class
-  Duration background_step = std::chrono::milliseconds(10);  ///< and of one that does not
+  /// Targets of a prefill step. While no editor is active or the step serves a keystroke (then
+  /// RunnerInfo::keystroke_step, if that is shorter):
+  Duration keystroke_step = std::chrono::milliseconds(40);
+  /// and where a keystroke may come during it. Below 10 ms, which a step is to keep to.
+  Duration background_step = std::chrono::milliseconds(8);
 };
 
 /// Starts the engine thread, which loads the model at once unless `start_off`.

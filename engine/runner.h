@@ -4,6 +4,7 @@
 // Threads: a Runner is used by one thread at a time (the scheduler's). Nothing here is thread-safe.
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -71,8 +72,8 @@ struct RunnerOptions {
   std::string cpu_isa;
   /// Host memory for copies of evicted device pages; 0 keeps none. Ignored by the CPU runner.
   std::int64_t host_kv_bytes = 0;
-  std::vector<int> devices;             ///< CUDA ordinals; empty takes device 0
-  TokenId real_vocab = 0;               ///< Tokenizer::size(); rows above are masked; 0: vocab_size
+  std::vector<int> devices;  ///< CUDA ordinals; empty takes device 0
+  TokenId real_vocab = 0;    ///< Tokenizer::size(); rows above are masked; 0: vocab_size
 };
 
 struct RunnerInfo {
@@ -80,12 +81,15 @@ struct RunnerInfo {
   std::string weight_format;  ///< for people
   int pages = 0;              ///< size of the pool
   std::int64_t page_bytes = 0;
-  int host_pages = 0;         ///< copies of evicted pages that RunnerOptions::host_kv_bytes allows
+  int host_pages = 0;  ///< copies of evicted pages that RunnerOptions::host_kv_bytes allows
   std::int64_t weight_bytes = 0;  ///< resident, all devices
   /// Read for one token at batch 1: every layer's share of it and the head (bench: GB/s).
   std::int64_t weight_bytes_per_token = 0;
-  int max_batch_runs = 64;        ///< runs in one forward()
-  int max_batch_tokens = 8192;    ///< tokens in one forward(), all runs together
+  /// The shortest prefill step, about, in which reading the weights does not outweigh the tokens:
+  /// what a step takes that serves a keystroke, as the next keystroke waits for its end.
+  Duration keystroke_step = std::chrono::milliseconds(40);
+  int max_batch_runs = 64;      ///< runs in one forward()
+  int max_batch_tokens = 8192;  ///< tokens in one forward(), all runs together
 };
 
 class Runner {

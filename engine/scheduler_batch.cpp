@@ -72,14 +72,20 @@ void BatchPlanner::rank(const Sequences& running, FairShares& shares, Priority u
   std::ranges::sort(ranked_, {}, &Ranked::rank);
 }
 
+/// How long the step may take. `relaxed`: nobody but those it serves waits for its end, so far.
+Duration BatchPlanner::target(bool relaxed) const {
+  if (!relaxed) return options_.background_step;
+  if (!editor_active_) return options_.keystroke_step;
+  return std::min(options_.keystroke_step, runner_.info().keystroke_step);
+}
+
 /// How many tokens of the sequence the step still has time for.
 int BatchPlanner::room_for(const Sequence& sequence, Priority urgent) const {
   const bool served_first = sequence.scheduling.effective == urgent;
   const bool relaxed = served_first && (urgent == Priority::keystroke || !editor_active_);
   // Decoding is not cut where nobody waits for the step to end.
   if (relaxed && sequence.decoding()) return 1;
-  const Duration target = relaxed ? options_.keystroke_step : options_.background_step;
-  const int budget = std::max(1, runner_.tokens_within(target, sequence.table.tokens()));
+  const int budget = std::max(1, runner_.tokens_within(target(relaxed), sequence.table.tokens()));
   // Many decoding sequences must not keep a new one out.
   const int guaranteed = prefills_ == 0 ? std::max(1, budget / 4) : 0;
   if (sequence.decoding()) return budget - tokens_;

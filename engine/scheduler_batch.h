@@ -25,8 +25,8 @@ struct BatchEntry {
 ///   along, so that they are slowed down but never stopped.
 /// - Within a class decoding goes before prefill, then the session that is due.
 /// - Prefill is cut so that the step takes about as long as the options say: background_step where
-///   a keystroke may arrive during it, keystroke_step where it serves keystrokes or where no
-///   editor is active.
+///   a keystroke may arrive during it, keystroke_step where no editor is active; where it serves a
+///   keystroke, as short as is worth while on this runner.
 class BatchPlanner {
  public:
   BatchPlanner(const LocalEngineOptions& options, const Runner& runner);
@@ -47,6 +47,7 @@ class BatchPlanner {
 
   void rank(const Sequences& running, FairShares& shares, Priority urgent, TimePoint now);
   [[nodiscard]] Duration patience(Priority priority) const;
+  [[nodiscard]] Duration target(bool relaxed) const;
   [[nodiscard]] int room_for(const Sequence& sequence, Priority urgent) const;
   void add(Sequence& sequence, int room);
   void note_classes_served(TimePoint now);

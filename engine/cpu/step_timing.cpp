@@ -10,8 +10,10 @@ namespace {
 
 // Fetching and converting a weight takes about as long as this many multiplications with it.
 constexpr double kWorkPerWeight = 6;
-constexpr double kFewestTokens = 8;         // smaller steps do not touch all weights
-constexpr double kNewestShare = 0.3;        // of the moving average
+constexpr double kFewestTokens = 8;   // smaller steps do not touch all weights
+constexpr double kNewestShare = 0.3;  // of the moving average
+// What is planned of a duration: other programs make a step some tenths longer than the one before.
+constexpr double kPlannedShare = 0.85;
 constexpr double kFirstGuess = 1.0 / 50e9;  // seconds for one multiplication
 
 }  // namespace
@@ -41,8 +43,8 @@ void StepTiming::record(std::span<const TokenRun> batch, Duration took) {
 
 int StepTiming::tokens_within(Duration duration, int position) const {
   // work(n, position) = budget, solved for n: a n^2 / 2 + b n = budget.
-  const double budget =
-      std::chrono::duration<double>(duration).count() / seconds_per_work_ - work_per_step_;
+  const double planned = kPlannedShare * std::chrono::duration<double>(duration).count();
+  const double budget = planned / seconds_per_work_ - work_per_step_;
   const double a = work_per_token_and_key_;
   const double b = work_per_token_ + position * a;
   const double tokens = (std::sqrt(b * b + 2 * a * std::max(budget, 0.0)) - b) / a;

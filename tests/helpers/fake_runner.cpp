@@ -83,6 +83,7 @@ FakeRunner::FakeRunner(FakeRunnerOptions options, std::shared_ptr<FakeRunnerLog>
   info_.pages = options.pages;
   info_.page_bytes = kPageTokens * static_cast<std::int64_t>(sizeof(Row));
   info_.host_pages = options.host_pages;
+  info_.keystroke_step = options.keystroke_step;
   info_.max_batch_runs = options.max_batch_runs;
   info_.max_batch_tokens = options.max_batch_tokens;
 }

@@ -26,6 +26,7 @@ struct FakeRunnerOptions {
   ManualClock* clock = nullptr;
   Duration step_cost = std::chrono::milliseconds(1);
   Duration token_cost = std::chrono::microseconds(100);
+  Duration keystroke_step = std::chrono::milliseconds(40);  ///< RunnerInfo::keystroke_step
   /// Added to the logit of one token: makes it rare or certain.
   engine::TokenId biased = -1;
   float bias = 0.0F;

@@ -1,9 +1,10 @@
 // Load on the embedded model through engine.h: chats decoding together, keystrokes among them,
 // and what the scheduler costs. Prints one figure a line.
 //
-//   engine_load [--keystroke-step MS] [--background-step MS] [--chats N] [FOLDER]
+//   engine_load [--keystroke-step MS] [--background-step MS] [--chats N] [--keystrokes] [FOLDER]
 //
-// --chats N: nothing but N chats, five times.
+// --chats N: nothing but N chats, five times. --keystrokes: nothing but keystrokes, so that an
+// editor is active from the first step to the last.
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -30,6 +31,7 @@ struct Options {
   std::string folder = "models/tiny";
   LocalEngineOptions engine;
   int chats = 0;
+  bool keystrokes = false;
 };
 
 Options parse(int argc, char** argv) {
@@ -45,6 +47,8 @@ Options parse(int argc, char** argv) {
       options.engine.background_step = milliseconds();
     } else if (has_value && std::strcmp(argv[i], "--chats") == 0) {
       options.chats = std::stoi(argv[++i]);
+    } else if (std::strcmp(argv[i], "--keystrokes") == 0) {
+      options.keystrokes = true;
     } else {
       options.folder = argv[i];
     }
@@ -204,7 +208,8 @@ void print_statistics(const EngineStatistics& statistics) {
 int main(int argc, char** argv) {
   const Options options = parse(argc, argv);
   Load load(options);
-  (void)load.submit(Load::prompt(64, 1), {.max_tokens = 4, .priority = Priority::chat})->wait();
+  const Priority first = options.keystrokes ? Priority::keystroke : Priority::chat;
+  (void)load.submit(Load::prompt(64, 1), {.max_tokens = 4, .priority = first})->wait();
   const EngineStatus status = load.engine().status();
   if (status.state != EngineState::ready) {
     std::fprintf(stderr, "%s\n", status.reason.c_str());
@@ -212,9 +217,11 @@ int main(int argc, char** argv) {
   }
   if (options.chats > 0) {
     for (int i = 0; i < 5; ++i) measure_chats(load, options.chats);
-  } else {
+  } else if (!options.keystrokes) {
     for (const int chats : {1, 8, 32}) measure_chats(load, chats);
     measure_prefill(load);
+  }
+  if (options.chats == 0) {
     for (const int chats : {0, 4}) measure_keystrokes(load, chats);
   }
   print_statistics(load.engine().statistics());

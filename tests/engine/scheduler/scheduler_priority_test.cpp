@@ -56,6 +56,15 @@ TEST_CASE("prefill steps that a keystroke may have to wait for are short") {
   CHECK(tokens_of(fixture.log->steps().back()) == 390);
 }
 
+TEST_CASE("a keystroke's own prefill takes steps as short as are worth while on the runner") {
+  for (const auto& [worth, tokens] : {std::pair(40ms, 390), std::pair(8ms, 70)}) {
+    SchedulerFixture fixture({.pages = 200, .keystroke_step = worth}, {.keystroke_step = 40ms});
+    fixture.submit(prompt_of(1500, 1), {.max_tokens = 0});
+    fixture.step();
+    CHECK(tokens_of(fixture.log->steps().back()) == tokens);
+  }
+}
+
 TEST_CASE("chat is slowed down by keystrokes but never stopped") {
   SchedulerFixture fixture({.pages = 200});
   const auto chat =
@@ -113,7 +122,7 @@ TEST_CASE("sessions of one class share the engine however many requests each has
 }
 
 TEST_CASE("a decoding batch does not keep a new request of its class out") {
-  SchedulerFixture fixture({.pages = 400, .token_cost = 1ms});
+  SchedulerFixture fixture({.pages = 400, .token_cost = 1ms}, {.background_step = 10ms});
   for (int i = 0; i < 12; ++i) {
     fixture.submit(prompt_of(5, i), {.max_tokens = 1000, .priority = Priority::chat});
   }

@@ -12,6 +12,16 @@
 #include "lsp/documents/uri.h"
 
 namespace caretd::daemon {
+
+namespace {
+
+/// A remote model that completes needs no KV of ours.
+bool shares_kv_budget(const Settings& settings) {
+  return has_chat_model(settings) && settings.remote.url.empty();
+}
+
+}  // namespace
+
 std::optional<std::filesystem::path> path_of_uri(std::string_view uri) {
   auto path = lsp::path_of_uri(uri);
   if (!path) return std::nullopt;
@@ -80,14 +90,19 @@ bool has_chat_model(const Settings& settings) {
 }
 
 Settings completion_engine_settings(Settings settings) {
-  if (has_chat_model(settings)) settings.model.kv_mebibytes -= settings.model.kv_mebibytes / 2;
+  if (!shares_kv_budget(settings)) return settings;
+  settings.model.kv_mebibytes -= settings.model.kv_mebibytes / 2;
+  settings.model.host_kv_mebibytes -= settings.model.host_kv_mebibytes / 2;
   return settings;
 }
 
 Settings chat_engine_settings(Settings settings) {
   if (!has_chat_model(settings)) return settings;
+  if (shares_kv_budget(settings)) {
+    settings.model.kv_mebibytes /= 2;
+    settings.model.host_kv_mebibytes /= 2;
+  }
   settings.model.path = settings.chat.model;
-  settings.model.kv_mebibytes /= 2;
   settings.remote = {};
   return settings;
 }

@@ -33,8 +33,8 @@ namespace caretd::daemon {
 
 /// Whether chat.model names another model than the one that completes.
 [[nodiscard]] bool has_chat_model(const Settings& settings);
-/// The settings of the engine that completes and of the one that chats: the same, or a model each
-/// with half of the KV budget.
+/// The settings of the engine that completes and of the one that chats: the same, or a model each.
+/// Two local models have half of the KV budgets each.
 [[nodiscard]] Settings completion_engine_settings(Settings settings);
 [[nodiscard]] Settings chat_engine_settings(Settings settings);
 

@@ -62,7 +62,8 @@ class Assistant : public std::enable_shared_from_this<Assistant> {
   void ask(ChatQuestion question, const Json& partial_token, std::stop_token cancelled,
            Outcome<ChatAnswer> done);
   void add_context(const ChatContextParams& params, ChatQuestion& question) const;
-  void add_file(const DocumentSnapshot& document, ChatQuestion& question) const;
+  void add_file(const DocumentSnapshot& document, const std::string& name,
+                ChatQuestion& question) const;
   void explain(const ActionData& data, Reply reply);
 
   // assistant_actions.cpp
@@ -77,6 +78,10 @@ class Assistant : public std::enable_shared_from_this<Assistant> {
   // assistant_edits.cpp
   void edit(const ActionData& data, std::stop_token cancelled, Outcome<Json> done);
   void write_tests(const ActionData& data, Reply reply);
+  void finish_tests(const ActionPtr& action, const GeneratedReply& written,
+                    const std::shared_ptr<Reply>& reply);
+  void offer_tests(const Action& action, const std::string& written, const std::string& code,
+                   const std::shared_ptr<Reply>& reply);
   /// Lets the model answer the action's message. `done` hears the whole reply.
   void run(const ActionPtr& action, std::stop_token cancelled, Outcome<GeneratedReply> done);
   void finish_edit(const ActionPtr& action, const GeneratedReply& reply, Outcome<Json> done);

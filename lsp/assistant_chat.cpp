@@ -23,11 +23,6 @@ std::string diagnostics_text(const std::vector<Diagnostic>& diagnostics) {
   return text;
 }
 
-ContextKind kind_of_context(const std::string& kind) {
-  if (kind == "selection") return ContextKind::selection;
-  return kind == "diagnostics" ? ContextKind::diagnostics : ContextKind::file;
-}
-
 /// A file that the client sends along because it is not open.
 DocumentSnapshot unopened(const std::string& uri, const std::string& text) {
   auto document = std::make_shared<Document>();
@@ -95,14 +90,15 @@ void Assistant::stop() {
   if (model_) model_->stop();
 }
 
-void Assistant::add_file(const DocumentSnapshot& document, ChatQuestion& question) const {
+void Assistant::add_file(const DocumentSnapshot& document, const std::string& name,
+                         ChatQuestion& question) const {
   if (services_.knowledge->ignored(*document, settings_)) {
     question.refused.push_back({ContextKind::file, document->uri, 0, 0, "ignored"});
     return;
   }
   question.context.push_back({ContextKind::file, document->uri,
-                              services_.knowledge->relative_path(*document), language_of(*document),
-                              0, std::string(document->text.view())});
+                              name.empty() ? services_.knowledge->relative_path(*document) : name,
+                              language_of(*document), 0, std::string(document->text.view())});
 }
 
 void Assistant::add_context(const ChatContextParams& params, ChatQuestion& question) const {
@@ -111,7 +107,7 @@ void Assistant::add_context(const ChatContextParams& params, ChatQuestion& quest
       const bool named = std::ranges::any_of(question.context, [&](const ContextItem& item) {
         return item.kind == ContextKind::file && item.uri == document->uri;
       });
-      if (!named) add_file(document, question);
+      if (!named) add_file(document, {}, question);
     }
     return;
   }
@@ -122,7 +118,7 @@ void Assistant::add_context(const ChatContextParams& params, ChatQuestion& quest
     question.refused.push_back({kind, params.uri, 0, 0, "notOpen"});
     return;
   }
-  if (kind == ContextKind::file) return add_file(document, question);
+  if (kind == ContextKind::file) return add_file(document, params.name, question);
   if (services_.knowledge->ignored(*document, settings_)) {
     question.refused.push_back({kind, params.uri, 0, 0, "ignored"});
     return;

@@ -5,7 +5,7 @@
 #include <utility>
 
 #include "lsp/assistant.h"
-#include "lsp/features/chat/chat_context.h"
+#include "lsp/features/chat/reply_markdown.h"
 #include "lsp/features/chat/test_file.h"
 
 namespace caretd::lsp {
@@ -45,6 +45,7 @@ struct Assistant::Action {
   std::optional<std::stop_callback<std::function<void()>>> on_cancel;
   std::string token;
   std::shared_ptr<WorkDoneProgress> progress;
+  std::string beginning;    ///< of the reply
   std::size_t written = 0;  ///< bytes of the reply so far
 
   [[nodiscard]] std::string title() const {
@@ -63,6 +64,7 @@ void Assistant::run(const ActionPtr& action, std::stop_token cancelled,
   }
   action->place = *place;
   action->target = *target;
+  action->beginning = reply_beginning(action->data.verb, *place, *target);
   action->on_cancel.emplace(std::move(cancelled),
                             [source = action->stop]() mutable { source.request_stop(); });
   action->token =
@@ -77,6 +79,7 @@ void Assistant::run(const ActionPtr& action, std::stop_token cancelled,
   ReplyRequest request;
   request.max_tokens = kEditTokens;
   request.session = services_.session;
+  request.beginning = action->beginning;
   request.compose =
       [message = action_message(action->data.verb, *place, *target,
                                 {action->data.instruction, action->data.complaint, line - first})](
@@ -103,7 +106,9 @@ void Assistant::run(const ActionPtr& action, std::stop_token cancelled,
     if (action->progress) action->progress->end(withdrawn ? "cancelled" : "done");
     if (withdrawn) return done(tl::unexpected(request_cancelled()));
     if (!reply) return done(tl::unexpected(to_response_error(reply.error())));
-    done(*reply);
+    GeneratedReply whole = *reply;
+    whole.text = whole_reply(action->beginning, reply->text, is_complete(*reply));
+    done(std::move(whole));
   };
   model_->generate(std::move(request), action->stop.get_token(), std::move(listener));
 }
@@ -190,21 +195,35 @@ void Assistant::write_tests(const ActionData& data, Reply reply) {
       [action, weak = weak_from_this(), shared = std::make_shared<Reply>(std::move(reply))](
           const tl::expected<GeneratedReply, ResponseError>& written) {
         if (!written) return shared->error(written.error());
-        const auto self = weak.lock();
-        if (!self) return;
-        const Document& document = *action->place.document;
-        const Language& language = action->place.tree->language();
-        const auto code = usable_code(written->text, language, is_complete(*written));
-        if (!code) return shared->error(self->unusable(code.error()));
-        const auto uri = test_file_uri(document.uri, language);
-        if (!uri || !self->client_.create_files || !self->client_.apply_edit) {
-          return shared->result(Json{{"applied", false}, {"content", written->text}});
-        }
-        const DocumentSnapshot open = self->services_.documents->find(*uri);
-        Json edit = test_file_edit(*uri, open.get(), *code, self->encoding_);
-        self->ask_confirmation(edit, *action);
-        self->apply(action->title(), std::move(edit), shared);
+        if (const auto self = weak.lock()) self->finish_tests(action, *written, shared);
       });
+}
+
+void Assistant::finish_tests(const ActionPtr& action, const GeneratedReply& written,
+                             const std::shared_ptr<Reply>& reply) {
+  services_.workers.post([action, written, reply, weak = weak_from_this(),
+                          strand = services_.strand, &clock = services_.clock] {
+    const auto code =
+        test_code(written.text, action->place.tree->language(), is_complete(written), clock);
+    strand->post([action, written, reply, code, weak] {
+      const auto self = weak.lock();
+      if (!self) return;
+      if (!code) return reply->error(self->unusable(code.error()));
+      self->offer_tests(*action, written.text, *code, reply);
+    });
+  });
+}
+
+void Assistant::offer_tests(const Action& action, const std::string& written,
+                            const std::string& code, const std::shared_ptr<Reply>& reply) {
+  const auto uri = test_file_uri(action.place.document->uri, action.place.tree->language());
+  if (!uri || !client_.create_files || !client_.apply_edit) {
+    return reply->result(Json{{"applied", false}, {"content", written}});
+  }
+  const DocumentSnapshot open = services_.documents->find(*uri);
+  Json edit = test_file_edit(*uri, open.get(), code, encoding_);
+  ask_confirmation(edit, action);
+  apply(action.title(), std::move(edit), reply);
 }
 
 void Assistant::apply(const std::string& label, Json edit, const std::shared_ptr<Reply>& reply) {
@@ -214,15 +233,16 @@ void Assistant::apply(const std::string& label, Json edit, const std::shared_ptr
   services_.connection->call(
       "workspace/applyEdit", {{"label", label}, {"edit", std::move(edit)}},
       [reply](const Result<Json>& answer) {
-        const bool applied = answer && answer->is_object() && answer->value("applied", false);
-        if (applied) return reply->result(Json{{"applied", true}});
-        std::string why = answer ? "it gave no reason" : answer.error().message;
-        if (answer && answer->is_object() && answer->contains("failureReason") &&
-            answer->at("failureReason").is_string()) {
-          why = answer->at("failureReason").get<std::string>();
+        const Json said = answer && answer->is_object() ? *answer : Json::object();
+        const Json reason =
+            answer ? said.value("failureReason", Json()) : Json(answer.error().message);
+        if (reason.is_string()) {
+          return reply->error(ErrorCode::request_failed, "The editor did not apply the edit (" +
+                                                             reason.get<std::string>() +
+                                                             "); nothing was changed.");
         }
-        reply->error(ErrorCode::request_failed,
-                     "The editor did not apply the edit (" + why + "); nothing was changed.");
+        // Without a reason it was the user's wish.
+        reply->result(Json{{"applied", said.value("applied", Json()) == true}});
       });
 }
 

@@ -1,39 +1,30 @@
 // `caretd chat`: one question, the reply streamed to stdout.
-#include <csignal>
+#include <algorithm>
 #include <iostream>
 #include <iterator>
 #include <memory>
-#include <optional>
 
-#include <boost/asio/executor_work_guard.hpp>
-#include <boost/asio/io_context.hpp>
-#include <boost/asio/post.hpp>
-#include <boost/asio/signal_set.hpp>
 #include <nlohmann/json.hpp>
 #include <spdlog/fmt/fmt.h>
 #include <unistd.h>
 
+#include "daemon/commands/ask.h"
 #include "daemon/commands/commands.h"
+#include "daemon/commands/session_hello.h"
 #include "daemon/file_completion.h"
-#include "daemon/loaded_engine.h"
-#include "daemon/session_settings.h"
 #include "lsp/context/secrets.h"
-#include "lsp/features/chat/conversation.h"
 #include "lsp/protocol/chat_types.h"
 
 namespace caretd::daemon {
 
 namespace {
 
-namespace asio = boost::asio;
-
-using Answer = Result<lsp::ChatAnswer>;
-
 struct ChatOptions {
   std::vector<std::string> words;
   std::vector<std::string> files;
   std::string system;
   bool json = false;
+  bool standalone = false;
 };
 
 /// What was asked: the words of the command line, else all of stdin.
@@ -91,35 +82,36 @@ lsp::ChatListener printer(bool json) {
   return listener;
 }
 
-/// Streams the reply until its end. SIGINT cancels it, a second one ends the process.
-Answer ask(std::shared_ptr<engine::Engine> engine, const lsp::ChatQuestion& question,
-           const lsp::ChatSettings& settings, lsp::ChatListener listener) {
-  asio::io_context io;
-  const auto work = asio::make_work_guard(io);
-  asio::signal_set signals(io, SIGINT);
-  std::stop_source cancel;
-  signals.async_wait([&](const boost::system::error_code& failure, int) {
-    if (failure) return;
-    signals.clear();
-    cancel.request_stop();
-  });
-  std::optional<Answer> answer;
-  ThreadPool workers(1);  // joined before what its tasks use is gone
-  const auto strand = std::make_shared<Strand>(workers);
-  const auto model = std::make_shared<lsp::ChatModel>(std::move(engine), strand, workers);
-  const auto conversations = std::make_shared<lsp::Conversations>(model, 1);
-  conversations->set_settings(settings);
-  listener.ended = [&](Answer ended) {
-    asio::post(io, [&, ended = std::move(ended)] {
-      answer = ended;
-      io.stop();
-    });
+/// Whether the command line itself says which model answers. Another one than the daemon's would
+/// have to be loaded in any case, and the daemon keeps what it was told to keep.
+bool names_model(const CommandContext& context) {
+  const auto concerns_model = [](std::string_view word) {
+    return word.starts_with("model.") || word.starts_with("remote.") ||
+           word.starts_with("chat.model=");
   };
-  strand->post([conversations, question, stop = cancel.get_token(), listener] {
-    conversations->ask(question, stop, listener);
-  });
-  io.run();
-  return *std::move(answer);
+  return context.config_file || std::ranges::any_of(context.overrides, concerns_model);
+}
+
+/// The user's daemon, if one runs; it is none of this command's business to start one.
+std::unique_ptr<Stream> running_daemon(const CommandContext& context) {
+  const auto folder = open_runtime_folder(context.folders.runtime);
+  if (!folder) return nullptr;
+  auto daemon = greet_daemon(*folder, session_hello(context));
+  if (daemon) return *std::move(daemon);
+  if (daemon.error().kind != ErrorKind::not_found) {
+    context.log->warn("loading the model here: {}", daemon.error().message);
+  }
+  return nullptr;
+}
+
+Result<lsp::ChatAnswer> ask(const CommandContext& context, const ChatOptions& options,
+                            const lsp::ChatQuestion& question) {
+  const lsp::ChatListener listener = printer(options.json);
+  const bool here = options.standalone || names_model(context);
+  if (auto daemon = here ? nullptr : running_daemon(context)) {
+    return ask_daemon(std::move(daemon), question, listener);
+  }
+  return ask_here(context, question, listener);
 }
 
 int chat(const CommandContext& context, const ChatOptions& options) {
@@ -131,12 +123,7 @@ int chat(const CommandContext& context, const ChatOptions& options) {
     return kUsage;
   }
   if (const auto added = add_files(options, question); !added) return report_error(added.error());
-  const Settings settings = context.settings();
-  const SteadyClock clock;
-  auto engine = load_engine(context, chat_engine_settings(settings), clock);
-  if (!engine) return report_error(engine.error());
-  const auto answer =
-      ask(*std::move(engine), question, to_chat_settings(settings), printer(options.json));
+  const auto answer = ask(context, options, question);
   if (!answer) return report_error(answer.error());
   if (options.json) {
     print_line(*answer);
@@ -150,17 +137,19 @@ int chat(const CommandContext& context, const ChatOptions& options) {
 
 void add_chat_command(CommandLine& line) {
   auto options = std::make_shared<ChatOptions>();
-  CLI::App& command =
-      line.add("chat", "Ask the chat model a question",
-               "caretd chat What does std::launder do\n"
-               "caretd chat --file src/parser.cpp Where is the recursion bounded\n"
-               "git diff | caretd chat --system 'You review patches.'\n"
-               "caretd chat --json Say hello | jq -r .content",
-               [options](CommandContext& context) { return chat(context, *options); });
+  CLI::App& command = line.add(
+      "chat", "Ask the chat model a question: the daemon's if one runs, else one of its own",
+      "caretd chat What does std::launder do\n"
+      "caretd chat --file src/parser.cpp Where is the recursion bounded\n"
+      "git diff | caretd chat --system 'You review patches.'\n"
+      "caretd chat --json Say hello | jq -r .content",
+      [options](CommandContext& context) { return chat(context, *options); });
   command.add_option("question", options->words, "The question; without one it is read from stdin");
   command.add_option("--file,-f", options->files, "Put a file into the prompt; may be repeated")
       ->allow_extra_args(false);
   command.add_option("--system", options->system, "A system message");
+  command.add_flag("--standalone", options->standalone,
+                   "Load the model in this process even if the user's daemon runs");
   command.add_flag("--json", options->json,
                    "Print a JSON object a line: the prompt, each piece of the reply, the whole");
 }

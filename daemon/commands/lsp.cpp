@@ -15,6 +15,7 @@
 
 #include "daemon/build_info.h"
 #include "daemon/commands/commands.h"
+#include "daemon/commands/session_hello.h"
 #include "daemon/process/startup_pages.h"
 #include "daemon/relay/relay.h"
 #include "daemon/session_services.h"
@@ -75,17 +76,6 @@ int serve_standalone(const CommandContext& context, const std::string& notice) {
   }
   ::close(output);
   return exit_code;
-}
-
-/// What this command was given travels with the session, because the daemon is everybody's.
-Hello session_hello(const CommandContext& context) {
-  Hello hello{std::string(version()), Purpose::session, {}, context.overrides, {}};
-  constexpr std::string_view kPrefix = "CARETD_";
-  for (auto variable = context.environment.lower_bound(std::string(kPrefix));
-       variable != context.environment.end() && variable->first.starts_with(kPrefix); ++variable) {
-    hello.environment.insert(*variable);
-  }
-  return hello;
 }
 
 /// For a daemon on another machine: keys to this machine's own services stay here.
@@ -156,6 +146,16 @@ int serve(const CommandContext& context, const LspOptions& options) {
 }
 
 }  // namespace
+
+Hello session_hello(const CommandContext& context) {
+  Hello hello{std::string(version()), Purpose::session, {}, context.overrides, {}};
+  constexpr std::string_view kPrefix = "CARETD_";
+  for (auto variable = context.environment.lower_bound(std::string(kPrefix));
+       variable != context.environment.end() && variable->first.starts_with(kPrefix); ++variable) {
+    hello.environment.insert(*variable);
+  }
+  return hello;
+}
 
 void add_lsp_command(CommandLine& line) {
   auto options = std::make_shared<LspOptions>();

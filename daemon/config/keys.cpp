@@ -149,7 +149,7 @@ std::vector<Key> chat_keys() {
   return {
       make_key("chat.model", KeyScope::machine, kChat, &ChatSettings::model,
                "Folder of a model for chat and code actions. Empty: the one that completes. Two "
-               "models share model.kv_mebibytes, half each."),
+               "local models share model.kv_mebibytes and model.host_kv_mebibytes, half each."),
       make_key("chat.max_tokens", KeyScope::project, kChat, &ChatSettings::max_tokens,
                "Longest reply, in tokens; at most half of the model's window.", {1, 16384}),
       make_key("chat.temperature", KeyScope::project, kChat, &ChatSettings::temperature,

@@ -1,5 +1,8 @@
 #include "lsp/protocol/chat_types.h"
 
+#include <algorithm>
+#include <array>
+
 namespace caretd::lsp {
 namespace {
 
@@ -31,17 +34,17 @@ Json report_to_json(const ContextReport& report) {
   return json;
 }
 
+constexpr std::array<std::pair<engine::FinishReason, std::string_view>, 4> kReasons = {{
+    {engine::FinishReason::end_of_sentence, "end"},
+    {engine::FinishReason::max_tokens, "maxTokens"},
+    {engine::FinishReason::context_full, "contextFull"},
+    {engine::FinishReason::cancelled, "cancelled"},
+}};
+
 std::string_view reason_name(engine::FinishReason reason) {
-  switch (reason) {
-    case engine::FinishReason::max_tokens:
-      return "maxTokens";
-    case engine::FinishReason::context_full:
-      return "contextFull";
-    case engine::FinishReason::cancelled:
-      return "cancelled";
-    default:
-      return "end";
-  }
+  const auto* const known =
+      std::ranges::find(kReasons, reason, [](const auto& entry) { return entry.first; });
+  return known == kReasons.end() ? "end" : known->second;
 }
 
 }  // namespace
@@ -66,6 +69,7 @@ bool read(const Json& json, ChatContextParams& value, const JsonPath& path) {
   if (value.kind != "openFiles") reader.required("textDocument", document);
   reader.optional("range", value.range)
       .optional("text", value.text)
+      .optional("name", value.name)
       .optional("diagnostics", value.diagnostics);
   value.uri = std::move(document.uri);
   return bool(reader);
@@ -105,7 +109,7 @@ void to_json(Json& json, const ChatOpening& value) {
   json = {{"conversationId", value.conversation},
           {"context", Json::array()},
           {"promptTokens", value.prompt.tokens},
-          {"messagesLeftOut", value.prompt.messages - value.prompt.kept}};
+          {"messagesLeftOut", value.prompt.left_out}};
   for (const ContextReport& report : value.context) {
     json["context"].push_back(report_to_json(report));
   }
@@ -117,10 +121,57 @@ void to_json(Json& json, const ChatAnswer& value) {
   const engine::Usage& usage = value.reply.usage;
   json["content"] = value.reply.text;
   json["finishReason"] = reason_name(value.reply.reason);
+  if (usage.prompt_tokens + usage.generated_tokens == 0) return;  // nobody counted
   json["usage"] = {{"promptTokens", usage.prompt_tokens},
                    {"cachedTokens", usage.cached_tokens},
                    {"computedTokens", usage.computed_tokens},
                    {"generatedTokens", usage.generated_tokens}};
+}
+
+bool read(const Json& json, engine::FinishReason& value, const JsonPath& path) {
+  std::string name;
+  if (!read(json, name, path)) return false;
+  const auto* const known =
+      std::ranges::find(kReasons, name, [](const auto& entry) { return entry.second; });
+  if (known == kReasons.end()) return path.expected("a reason to finish");
+  value = known->first;
+  return true;
+}
+
+bool read(const Json& json, ContextReport& value, const JsonPath& path) {
+  std::string kind;
+  ObjectReader reader(json, path);
+  reader.required("kind", kind)
+      .required("uri", value.uri)
+      .required("tokens", value.tokens)
+      .required("totalTokens", value.total_tokens)
+      .optional("leftOut", value.left_out);
+  value.kind = kind_of_context(kind);
+  return bool(reader);
+}
+
+bool read(const Json& json, engine::Usage& value, const JsonPath& path) {
+  return bool(ObjectReader(json, path)
+                  .required("promptTokens", value.prompt_tokens)
+                  .required("cachedTokens", value.cached_tokens)
+                  .required("computedTokens", value.computed_tokens)
+                  .required("generatedTokens", value.generated_tokens));
+}
+
+bool read(const Json& json, ChatOpening& value, const JsonPath& path) {
+  return bool(ObjectReader(json, path)
+                  .required("conversationId", value.conversation)
+                  .required("context", value.context)
+                  .required("promptTokens", value.prompt.tokens)
+                  .required("messagesLeftOut", value.prompt.left_out)
+                  .optional("notice", value.notice));
+}
+
+bool read(const Json& json, ChatAnswer& value, const JsonPath& path) {
+  return read(json, value.opening, path) && ObjectReader(json, path)
+                                                .required("content", value.reply.text)
+                                                .required("finishReason", value.reply.reason)
+                                                .optional("usage", value.reply.usage);
 }
 
 bool read(const Json& json, CodeActionParams& value, const JsonPath& path) {

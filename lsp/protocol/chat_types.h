@@ -26,6 +26,7 @@ struct ChatContextParams {
   std::string uri;   ///< empty for openFiles
   std::optional<Range> range;
   std::optional<std::string> text;  ///< of a file that is not open
+  std::string name;                 ///< what the prompt calls that file; empty: what its URI says
   std::vector<Diagnostic> diagnostics;
 };
 bool read(const Json& json, ChatContextParams& value, const JsonPath& path);
@@ -47,8 +48,14 @@ struct CloseChatParams {
 };
 bool read(const Json& json, CloseChatParams& value, const JsonPath& path);
 
+// What a reply begins with and the whole of it, written by the server and read by a client of ours.
 void to_json(Json& json, const ChatOpening& value);
 void to_json(Json& json, const ChatAnswer& value);
+bool read(const Json& json, engine::FinishReason& value, const JsonPath& path);
+bool read(const Json& json, engine::Usage& value, const JsonPath& path);
+bool read(const Json& json, ContextReport& value, const JsonPath& path);
+bool read(const Json& json, ChatOpening& value, const JsonPath& path);
+bool read(const Json& json, ChatAnswer& value, const JsonPath& path);
 
 struct CodeActionParams {
   std::string uri;

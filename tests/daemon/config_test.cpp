@@ -133,13 +133,19 @@ TEST_CASE("two models share the KV budget; one model has it alone") {
   CHECK_FALSE(has_chat_model(settings));
   settings.remote.url = "http://box";
   settings.chat.model = "/models/instruct";
-  const Settings completes = completion_engine_settings(settings);
-  const Settings chats = chat_engine_settings(settings);
-  CHECK(completes.model.path == "/models/base");
-  CHECK(completes.remote.url == "http://box");
-  CHECK(chats.model.path == "/models/instruct");
-  CHECK(chats.remote.url.empty());
-  CHECK(completes.model.kv_mebibytes + chats.model.kv_mebibytes == 101);
+  // The remote model has no KV here.
+  CHECK(completion_engine_settings(settings).remote.url == "http://box");
+  CHECK(chat_engine_settings(settings).model.path == "/models/instruct");
+  CHECK(chat_engine_settings(settings).remote.url.empty());
+  CHECK(chat_engine_settings(settings).model.kv_mebibytes == 101);
+  settings.remote.url.clear();
+  settings.model.host_kv_mebibytes = 33;
+  const ModelSettings completes = completion_engine_settings(settings).model;
+  const ModelSettings chats = chat_engine_settings(settings).model;
+  CHECK(completes.path == "/models/base");
+  CHECK(chats.path == "/models/instruct");
+  CHECK(completes.kv_mebibytes + chats.kv_mebibytes == 101);
+  CHECK(completes.host_kv_mebibytes + chats.host_kv_mebibytes == 33);
 }
 
 TEST_CASE("broken TOML names the line and does not repeat the text") {

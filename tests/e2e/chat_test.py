@@ -109,12 +109,7 @@ class Chat(unittest.TestCase):
             if answer.get("result", {}).get("finishReason") != "end":
                 break
         self.assertEqual(CANCELLED, answer["error"]["code"])
-        # The answer does not wait for the engine to notice.
-        deadline = time.monotonic() + self.client.PATIENCE
-        while (engine := self.engine())["running"] + engine["queued"] > 0:
-            self.assertLess(time.monotonic(), deadline, engine)
-            time.sleep(0.02)
-        self.assertLess(engine["generatedTokens"] - generated, 1000)
+        self.assertLess(self.idle_engine()["generatedTokens"] - generated, 1000)
         # What had come of the reply is part of the conversation.
         more = self.answer("Go on.", conversationId=opening["conversationId"], maxTokens=8)
         self.assertGreater(more["promptTokens"], opening["promptTokens"] + 5)
@@ -129,6 +124,54 @@ class Chat(unittest.TestCase):
 
     def engine(self):
         return self.client.request("caretd/stats", None)["engine"]
+
+    def idle_engine(self, generated=0):
+        """Its figures once it has nothing to do and has counted so many tokens: answers do not wait for that."""
+        deadline = time.monotonic() + self.client.PATIENCE
+        while (engine := self.engine())["running"] + engine["queued"] > 0 or engine["generatedTokens"] < generated:
+            self.assertLess(time.monotonic(), deadline, engine)
+            time.sleep(0.02)
+        return engine
+
+    def test_the_first_token_comes_with_the_step_that_ends_the_prompt(self):
+        # The same question again finds its prompt computed but for its last token: what it costs
+        # is its reply, a step each token.
+        first = self.answer("Write a function that adds two numbers.", maxTokens=8, temperature=0)
+        before = self.idle_engine(first["usage"]["generatedTokens"])
+        for tokens in (1, 5):
+            again = self.answer("", regenerate=True, maxTokens=tokens,
+                                conversationId=first["conversationId"])
+            generated = again["usage"]["generatedTokens"]
+            after = self.idle_engine(before["generatedTokens"] + generated)
+            self.assertLessEqual(again["usage"]["computedTokens"], 1)
+            self.assertEqual(generated, after["generatedTokens"] - before["generatedTokens"])
+            # A reply may end in a token that is no part of it.
+            self.assertIn(after["steps"] - before["steps"], (generated, generated + 1))
+            before = after
+
+    def steps_after_cancel(self):
+        """Cancels a long reply as it streams; how many steps the engine took from then on."""
+        request, token = self.ask("Tell me everything.", temperature=2, maxTokens=1000)
+        self.part(token)
+        self.wait_for_some_of(request, token)
+        # The server handles messages in their order: the figures are those of when it is told.
+        stats = self.client.ask("caretd/stats", None)
+        self.client.notify("$/cancelRequest", {"id": request})
+        told = self.client.response(stats)["result"]["engine"]
+        answer = self.client.response(request)
+        if "error" not in answer:
+            return None  # the reply ended by itself
+        self.assertEqual(CANCELLED, answer["error"]["code"])
+        return self.idle_engine()["steps"] - told["steps"]
+
+    def test_cancel_stops_the_decoding_within_a_step(self):
+        # Of several, since a busy machine may let the model write between the look at the figures
+        # and the cancel behind it; one that ends late by itself ends late every time.
+        for _ in range(20):
+            steps = self.steps_after_cancel()
+            if steps is not None and steps <= 1:
+                return
+        self.fail(f"{steps} steps after the cancel")
 
     def test_a_question_is_cancelled_while_its_prompt_is_computed(self):
         request, token = self.ask("word " * 1400, maxTokens=20)

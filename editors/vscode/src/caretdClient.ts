@@ -7,11 +7,19 @@ import {
   ProgressType,
   RevealOutputChannelOn,
   type CloseHandlerResult,
+  type CodeAction,
   type ErrorHandler,
   type Middleware,
 } from 'vscode-languageclient/node';
 
-import { actionMiddleware, chatCapabilities, type Explainer } from './chat/actions';
+import {
+  actionMiddleware,
+  applyEditMiddleware,
+  chatCapabilities,
+  proposalIn,
+  type ActionHost,
+  type OpenAction,
+} from './chat/actions';
 import type { ChatResult, Part } from './chat/protocol';
 import {
   debounceMilliseconds,
@@ -70,7 +78,7 @@ export function createClient(
   argv: [string, ...string[]],
   log: vscode.LogOutputChannel,
   gaveUp: (reason: string) => void,
-  chat: Explainer,
+  host: ActionHost,
 ): LanguageClient {
   const [command, ...args] = argv;
   const client = new LanguageClient(
@@ -83,7 +91,11 @@ export function createClient(
       outputChannel: log,
       revealOutputChannelOn: RevealOutputChannelOn.Never,
       errorHandler: new RestartPolicy(gaveUp),
-      middleware: { ...middleware, ...actionMiddleware(chat) },
+      middleware: {
+        ...middleware,
+        ...actionMiddleware(host),
+        workspace: { ...middleware.workspace, ...applyEditMiddleware(host) },
+      },
     },
   );
   client.registerFeature(chatCapabilities);
@@ -107,4 +119,11 @@ export async function stream(
   } finally {
     listener.dispose();
   }
+}
+
+/** Lets the model make the edit of an action and shows it; throws the sentence it fails with. */
+export async function proposeEdit(client: LanguageClient, action: OpenAction, host: ActionHost): Promise<void> {
+  const { edit } = await client.sendRequest<CodeAction>('codeAction/resolve', action);
+  const proposal = edit && proposalIn(edit, `caretd: ${action.title}`);
+  if (proposal !== undefined) await host.propose(proposal);
 }

@@ -1,6 +1,8 @@
 // Entry point: builds the parts, registers the commands, starts the server without waiting for it.
 import * as vscode from 'vscode';
 
+import type { OpenAction } from './chat/actions';
+import { Previews } from './chat/preview';
 import { ChatView } from './chat/view';
 import { needsRestart } from './config';
 import { showMenu, switchFor } from './menu';
@@ -17,16 +19,20 @@ export function activate(context: vscode.ExtensionContext): void {
   const statusBar = new StatusBar();
   const switches = new Switches(context.globalState);
   const reports = new Reports();
-  const chat: ChatView = new ChatView(context.extensionUri, () => running);
-  const running = new Session(context.extensionPath, log, statusBar, switches, chat);
+  const previews = new Previews();
+  const chat: ChatView = new ChatView(context.extensionUri, previews, () => running);
+  const running = new Session(context.extensionPath, log, statusBar, switches, {
+    explain: (argument) => chat.explain(argument),
+    propose: (proposal) => previews.propose(proposal),
+  });
   session = running;
-  context.subscriptions.push(log, statusBar, reports, running, chat);
+  context.subscriptions.push(log, statusBar, reports, running, chat, previews);
 
   const toggle = (scope: Switch['scope']) => async () => {
     const target = switchFor(scope, false);
     if (target) await running.apply({ ...target, enabled: switches.isOff(target, statusBar.status) });
   };
-  const commands: Record<string, () => unknown> = {
+  const commands: Record<string, (...given: never[]) => unknown> = {
     'caretd.menu': () => showMenu(statusBar, switches),
     'caretd.toggle': toggle('global'),
     'caretd.toggleLanguage': toggle('language'),
@@ -35,6 +41,7 @@ export function activate(context: vscode.ExtensionContext): void {
     'caretd.why': () => showWhy(running, reports),
     'caretd.statistics': () => showStatistics(running, reports),
     'caretd.openChat': () => chat.reveal(),
+    'caretd.proposeEdit': (action: OpenAction) => running.proposeEdit(action),
     'caretd.restart': () => running.restart(),
     'caretd.showLog': () => {
       log.show();

@@ -5,8 +5,9 @@ import * as vscode from 'vscode';
 import type { LanguageClient, State } from 'vscode-languageclient/node';
 
 import { findLaunch } from './binary';
-import type { Explainer } from './chat/actions';
+import type { ActionHost, OpenAction } from './chat/actions';
 import type { ChatServer } from './chat/conversation';
+import { tellingErrors } from './chat/failures';
 import type { ChatResult, Part } from './chat/protocol';
 import { commandSetting, documentSelector, programSetting } from './config';
 import type { Status, Switch } from './protocol';
@@ -21,7 +22,7 @@ export class Session implements vscode.Disposable, ChatServer {
     private readonly log: vscode.LogOutputChannel,
     private readonly statusBar: StatusBar,
     private readonly switches: Switches,
-    private readonly chat: Explainer,
+    private readonly host: ActionHost,
   ) {}
 
   async start(): Promise<void> {
@@ -43,7 +44,7 @@ export class Session implements vscode.Disposable, ChatServer {
     const gaveUp = (reason: string) => {
       this.failed(reason);
     };
-    const client = createClient(launch.argv, this.log, gaveUp, this.chat);
+    const client = createClient(launch.argv, this.log, gaveUp, this.host);
     this.client = client;
     this.watch(client, State);
     await client.start().catch((error: unknown) => {
@@ -79,12 +80,14 @@ export class Session implements vscode.Disposable, ChatServer {
     hear: (part: Part) => void,
     cancelled: vscode.CancellationToken,
   ): Promise<ChatResult> {
-    const client = this.client;
-    if (client?.isRunning() !== true) {
-      throw new Error('caretd is not running; its status bar item says why.');
-    }
     const { stream } = await import('./caretdClient');
-    return await stream(client, method, params, hear, cancelled);
+    return await stream(this.running(), method, params, hear, cancelled);
+  }
+
+  /** Carries a code action out as far as the user's decision. */
+  async proposeEdit(action: OpenAction): Promise<void> {
+    const { proposeEdit } = await import('./caretdClient');
+    await tellingErrors(() => proposeEdit(this.running(), action, this.host));
   }
 
   notify(method: string, params: object): void {
@@ -116,6 +119,11 @@ export class Session implements vscode.Disposable, ChatServer {
 
   dispose(): void {
     void this.stop();
+  }
+
+  private running(): LanguageClient {
+    if (this.client?.isRunning() === true) return this.client;
+    throw new Error('caretd is not running; its status bar item says why.');
   }
 
   private watch(client: LanguageClient, states: typeof State): void {

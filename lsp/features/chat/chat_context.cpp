@@ -75,6 +75,11 @@ std::string_view to_string(ContextKind kind) {
   return "file";
 }
 
+ContextKind kind_of_context(std::string_view name) {
+  if (name == "selection") return ContextKind::selection;
+  return name == "diagnostics" ? ContextKind::diagnostics : ContextKind::file;
+}
+
 std::string fenced(std::string_view code, std::string_view language) {
   const std::string fence(std::max<std::size_t>(3, longest_run(code, '`') + 1), '`');
   std::string text = fence + std::string(language) + "\n" + std::string(code);

@@ -12,6 +12,8 @@ namespace caretd::lsp {
 
 enum class ContextKind : std::uint8_t { selection, file, diagnostics };
 [[nodiscard]] std::string_view to_string(ContextKind kind);
+/// The other way; a file for what is neither of the others.
+[[nodiscard]] ContextKind kind_of_context(std::string_view name);
 
 /// One piece, taken out of its document.
 struct ContextItem {

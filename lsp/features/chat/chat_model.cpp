@@ -16,7 +16,9 @@ constexpr std::int64_t kSmallModelBytes = std::int64_t{256} << 20;
 class ReplyStream final : public engine::TokenSink,
                           public std::enable_shared_from_this<ReplyStream> {
  public:
-  ReplyStream(engine::ChatForm form, std::shared_ptr<Executor> strand, ReplyListener listener)
+  /// `form` takes the template's space off the reply; nothing where that was in the prompt.
+  ReplyStream(std::optional<engine::ChatForm> form, std::shared_ptr<Executor> strand,
+              ReplyListener listener)
       : form_(std::move(form)), strand_(std::move(strand)), listener_(std::move(listener)) {}
 
   engine::Verdict on_token(const engine::TokenEvent& token) override {
@@ -47,13 +49,17 @@ class ReplyStream final : public engine::TokenSink,
 
   void flush() { tell(take_pending()); }
 
+  [[nodiscard]] std::string_view content(std::string_view text) const {
+    return form_ ? engine::reply_content(*form_, text) : text;
+  }
+
   void tell(std::string text) {
     if (text.empty()) return;
     // The space in front of a reply belongs to the template.
     if (streamed_ == 0) {
-      const std::size_t content = engine::reply_content(form_, text).size();
-      streamed_ += text.size() - content;
-      text.erase(0, text.size() - content);
+      const std::size_t space = text.size() - content(text).size();
+      streamed_ += space;
+      text.erase(0, space);
     }
     streamed_ += text.size();
     if (!text.empty() && listener_.text) listener_.text(text);
@@ -64,11 +70,11 @@ class ReplyStream final : public engine::TokenSink,
     if (generation.error) return listener_.ended(tl::unexpected(*generation.error));
     // What was held back, because it could have become a character, comes with the end.
     if (generation.text.size() > streamed_) tell(generation.text.substr(streamed_));
-    listener_.ended(GeneratedReply{std::string(engine::reply_content(form_, generation.text)),
-                                   generation.reason, generation.tokens, generation.usage});
+    listener_.ended(GeneratedReply{std::string(content(generation.text)), generation.reason,
+                                   generation.tokens, generation.usage});
   }
 
-  const engine::ChatForm form_;
+  const std::optional<engine::ChatForm> form_;
   const std::shared_ptr<Executor> strand_;
   const ReplyListener listener_;
   std::size_t streamed_ = 0;  ///< bytes of the generated text that were told
@@ -76,6 +82,18 @@ class ReplyStream final : public engine::TokenSink,
   std::string pending_;
   bool fetching_ = false;
 };
+
+/// Writes the beginning of the reply, behind the space that the template puts before one (what
+/// reply_content takes off). It joins the text before it, so that they are encoded together.
+void begin_for_model(const engine::ChatForm& form, const std::string& beginning,
+                     engine::Prompt& prompt) {
+  const std::string text = (engine::reply_content(form, " ").empty() ? " " : "") + beginning;
+  if (auto* const last = prompt.empty() ? nullptr : std::get_if<std::string>(&prompt.back())) {
+    *last += text;
+  } else {
+    prompt.emplace_back(text);
+  }
+}
 
 /// What a worker needs to begin a reply.
 struct Launch {
@@ -96,12 +114,18 @@ void begin_reply(const Launch& launch, const ReplyRequest& request, std::stop_to
   const int budget = launch.context_tokens - max_tokens;
   const auto messages = request.compose(*launch.tokenizer, budget);
   if (!messages) return refuse(messages.error());
-  auto fitted = engine::fit_chat(*launch.tokenizer, launch.form, *messages, budget);
+  const auto begun = static_cast<int>(launch.tokenizer->encode(request.beginning).size());
+  auto fitted = engine::fit_chat(*launch.tokenizer, launch.form, *messages, budget - begun);
   if (!fitted) return refuse(fitted.error());
+  std::optional<engine::ChatForm> form = launch.form;
+  if (!request.beginning.empty()) {
+    begin_for_model(launch.form, request.beginning, fitted->prompt);
+    form.reset();
+  }
   if (listener.begun) {
-    launch.strand->post(
-        [begun = listener.begun, report = PromptReport{fitted->tokens, messages->size(),
-                                                       fitted->kept.size()}] { begun(report); });
+    const PromptReport report{fitted->tokens,
+                              static_cast<int>(messages->size() - fitted->kept.size())};
+    launch.strand->post([begun = listener.begun, report] { begun(report); });
   }
   engine::GenerationRequest generation;
   generation.prompt = std::move(fitted->prompt);
@@ -112,7 +136,7 @@ void begin_reply(const Launch& launch, const ReplyRequest& request, std::stop_to
   generation.owner = request.owner;
   generation.cancel = std::move(cancelled);
   launch.engine->submit(std::move(generation),
-                        std::make_shared<ReplyStream>(launch.form, launch.strand, listener));
+                        std::make_shared<ReplyStream>(std::move(form), launch.strand, listener));
 }
 
 GeneratedReply cancelled_reply() {

@@ -19,8 +19,7 @@ namespace caretd::lsp {
 /// What went into a prompt.
 struct PromptReport {
   int tokens = 0;
-  std::size_t messages = 0;  ///< that were given
-  std::size_t kept = 0;      ///< that are in the prompt; the oldest turns are left out first
+  int left_out = 0;  ///< messages that found no room; the oldest turns are left out first
 };
 
 struct GeneratedReply {
@@ -46,7 +45,8 @@ using ComposeMessages = std::function<Result<std::vector<engine::ChatMessage>>(
 
 struct ReplyRequest {
   ComposeMessages compose;
-  int max_tokens = 512;  ///< cut to half of the model's context
+  std::string beginning;  ///< of the reply, written for the model; no part of what it generates
+  int max_tokens = 512;   ///< cut to half of the model's context
   engine::Sampling sampling;
   std::uint64_t session = 0;
   engine::CacheOwner owner = engine::kNoOwner;

@@ -167,4 +167,11 @@ std::string action_message(ActionVerb verb, const ActionPlace& place, const Code
   return code;
 }
 
+std::string reply_beginning(ActionVerb verb, const ActionPlace& place, const CodeTarget& target) {
+  // Prose is as good for documentation.
+  if (verb == ActionVerb::explain || verb == ActionVerb::document) return {};
+  const std::string code = fenced(code_of(place, target), place.tree->language().id);
+  return code.substr(0, code.find('\n') + 1);
+}
+
 }  // namespace caretd::lsp

@@ -67,4 +67,9 @@ struct ActionWords {
 [[nodiscard]] std::string action_message(ActionVerb verb, const ActionPlace& place,
                                          const CodeTarget& target, const ActionWords& words);
 
+/// What its reply has to begin with where nothing but code will do: the fence. A model goes on with
+/// what was begun for it, where it might have talked instead. Empty: nothing.
+[[nodiscard]] std::string reply_beginning(ActionVerb verb, const ActionPlace& place,
+                                          const CodeTarget& target);
+
 }  // namespace caretd::lsp

@@ -126,13 +126,15 @@ Result<ReplyEdit> checked(const EditSite& site, ReplyEdit edit, const Clock& clo
   return without_common_lines(source, edit);
 }
 
-bool defines(const std::string& code, const Language& language, const std::string& name,
-             const Clock& clock) {
+std::vector<Definition> definitions_in(const std::string& code, const Language& language,
+                                       const Clock& clock) {
   const SyntaxTreePtr tree = parse(language, code, {}, clock);
-  if (!tree) return false;
-  DefinitionFinder finder;
-  const auto definitions = finder.definitions(*tree, code);
-  return std::ranges::find(definitions, name, &Definition::name) != definitions.end();
+  if (!tree) return {};
+  return DefinitionFinder().definitions(*tree, code);
+}
+
+bool is_function_or_type(const CodeTarget& target) {
+  return target.shape == CodeTarget::Shape::function || target.shape == CodeTarget::Shape::type;
 }
 
 }  // namespace
@@ -185,9 +187,24 @@ Result<ReplyEdit> replacement(const EditSite& site, std::string_view reply, bool
   const auto code = usable_code(reply, site.tree->language(), complete);
   if (!code) return tl::unexpected(code.error());
   const CodeTarget& target = site.target;
-  return checked(site,
-                 {target.begin, target.end, fitted_code(*code, site.document->text, target.begin)},
-                 clock);
+  auto edit = checked(
+      site, {target.begin, target.end, fitted_code(*code, site.document->text, target.begin)},
+      clock);
+  const bool lost = edit && is_function_or_type(target) &&
+                    definitions_in(*code, site.tree->language(), clock).empty();
+  if (lost) return unusable("The reply's code does not define what it would replace");
+  return edit;
+}
+
+Result<std::string> test_code(std::string_view reply, const Language& language, bool complete,
+                              const Clock& clock) {
+  auto code = usable_code(reply, language, complete);
+  if (!code) return code;
+  const SyntaxTreePtr tree = parse(language, *code, {}, clock);
+  if (tree && ts_node_has_error(tree->root())) {
+    return unusable("The reply's code has syntax errors");
+  }
+  return code;
 }
 
 Result<ReplyEdit> documentation(const EditSite& site, std::string_view reply, bool complete,
@@ -200,7 +217,8 @@ Result<ReplyEdit> documentation(const EditSite& site, std::string_view reply, bo
   }
   const auto code = usable_code(reply, site.tree->language(), complete);
   if (!code) return tl::unexpected(code.error());
-  if (!defines(*code, site.tree->language(), site.target.name, clock)) {
+  const auto defined = definitions_in(*code, site.tree->language(), clock);
+  if (std::ranges::find(defined, site.target.name, &Definition::name) == defined.end()) {
     return unusable("The reply's code does not define " + site.target.name);
   }
   return replacement(site, reply, complete, clock);

@@ -43,6 +43,10 @@ struct EditSite {
 [[nodiscard]] Result<ReplyEdit> documentation(const EditSite& site, std::string_view reply,
                                               bool complete, const Clock& clock);
 
+/// Tests in the language: the code of a reply as above, if it parses.
+[[nodiscard]] Result<std::string> test_code(std::string_view reply, const Language& language,
+                                            bool complete, const Clock& clock);
+
 /// `code` with the indentation and the line ends of the document's line of `offset`, which the
 /// first line of it goes to (so that one is not indented). No line end at the end.
 [[nodiscard]] std::string fitted_code(std::string_view code, const Text& text, std::size_t offset);

@@ -84,4 +84,19 @@ std::vector<CodeBlock> fenced_code(std::string_view markdown) {
   return blocks;
 }
 
+std::string whole_reply(const std::string& beginning, std::string_view generated, bool complete) {
+  const std::vector<CodeBlock> own = fenced_code(generated);
+  const bool named =
+      std::ranges::any_of(own, [](const CodeBlock& block) { return !block.language.empty(); });
+  const std::size_t first = generated.find_first_not_of(" \t\r\n");
+  const bool says_nothing = first == std::string_view::npos;
+  const bool at_once = !says_nothing && !own.empty() && generated.substr(first).starts_with("```");
+  if (beginning.empty() || named || at_once || says_nothing) return std::string(generated);
+  std::string whole = beginning + std::string(generated);
+  const std::vector<CodeBlock> blocks = fenced_code(whole);
+  if (!complete || blocks.size() != 1 || blocks.front().closed) return whole;
+  if (!whole.ends_with('\n')) whole += '\n';
+  return whole + beginning.substr(0, fence_length(beginning, beginning.front())) + "\n";
+}
+
 }  // namespace caretd::lsp

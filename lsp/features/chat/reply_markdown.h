@@ -18,4 +18,10 @@ struct CodeBlock {
 /// none: it is as often prose.
 [[nodiscard]] std::vector<CodeBlock> fenced_code(std::string_view markdown);
 
+/// The whole of a reply whose beginning, an opening fence, was written for the model. A model that
+/// begins its own block instead is taken at its word; one that ends by itself (`complete`) in the
+/// block that was begun for it has finished that.
+[[nodiscard]] std::string whole_reply(const std::string& beginning, std::string_view generated,
+                                      bool complete);
+
 }  // namespace caretd::lsp

@@ -3,7 +3,7 @@
 // them. SCRIPT is JSON, or SCRIPT_FILE a file of it that is read at each request: `pieces` of every
 // reply, sent every `milliseconds` (0: at once), an `opening`, an `error` instead of a result,
 // `actions` of every textDocument/codeAction and the `edit` that resolving one gives (an object, or a
-// string: the sentence it fails with). In actions and edits "$uri" and "$version" stand for those of
+// string: the sentence it fails with) or a command has applied. In actions and edits "$uri" and "$version" stand for those of
 // the document. SCRIPT_LOG receives a line of JSON for every message.
 import fs from 'node:fs';
 
@@ -19,6 +19,8 @@ const read = () => ({ pieces: [], milliseconds: 0, actions: [], ...JSON.parse(gi
 let script = read();
 const commands = ['caretd.explain', 'caretd.writeTests', 'caretd.refactor'];
 const running = new Map();
+const applying = new Map(); // requests of the client that wait for its own answer
+let asked = 0;
 const document = { uri: '', version: 0 };
 
 const log = (entry) => {
@@ -81,8 +83,16 @@ function resolve(id, action) {
   return send({ id, result: { ...action, edit } });
 }
 
-function handle({ id, method, params }) {
-  log({ method, params });
+/** What a command does that edits: asks the client to, and answers as it was answered. */
+function apply(id, title) {
+  const own = `apply-${++asked}`;
+  applying.set(own, id);
+  send({ id: own, method: 'workspace/applyEdit', params: { label: title, edit: filled(script.edit) } });
+}
+
+function handle({ id, method, params, result }) {
+  log({ method, params, result });
+  if (method === undefined && applying.has(id)) send({ id: applying.get(id), result });
   if (method === 'exit') process.exit(0);
   if (method === 'initialized') send({ method: 'caretd/status', params: answers['caretd/status']() });
   if (method === 'textDocument/didOpen' || method === 'textDocument/didChange') {
@@ -98,6 +108,7 @@ function handle({ id, method, params }) {
   if (method === 'caretd/chat') chat(id, params.partialResultToken);
   else if (method === 'workspace/executeCommand') {
     if (params.command === 'caretd.explain') chat(id, params.arguments[0].partialResultToken);
+    else if (script.edit) apply(id, params.command);
     else send({ id, result: { applied: true } });
   } else if (method === 'codeAction/resolve') resolve(id, params);
   else if (answers[method]) send({ id, result: answers[method](params) });

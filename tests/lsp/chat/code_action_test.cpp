@@ -220,7 +220,8 @@ TEST_CASE("replies without usable code change nothing and say why") {
     CHECK(message.find("nothing was changed") != std::string::npos);
   };
   says(answer(""), "empty");
-  says(answer(" I would close the file."), "no code");
+  says(answer(" I would close the file."), "syntax errors");
+  says(answer("Impossible"), "does not define");
   says(answer(" ```python\ndef read(self, path):\n    with open"), "not finished");
   ScriptedAnswer cut = answer(" ```python\ndef read(self, path):\n    with open");
   cut.reason = engine::FinishReason::max_tokens;
@@ -229,7 +230,46 @@ TEST_CASE("replies without usable code change nothing and say why") {
   says(answer(in_fence("def read(self, path:\n    return (\n")), "syntax errors");
   says(answer(in_fence("\n\n")), "empty");
   says(answer(in_fence("def read(self, path):\n    return open(path).read()\n")), "there already");
-  says(answer(" <script>alert(1)</script><img src=x onerror=alert(1)>"), "no code");
+  says(answer(" <script>alert(1)</script><img src=x onerror=alert(1)>"), "syntax errors");
+  says(answer("def read(self, path):\n    return (\n```\n"), "syntax errors");
+  ScriptedAnswer endless = answer("def read(self, path):\n    return 1\n");
+  endless.reason = engine::FinishReason::max_tokens;
+  says(endless, "cut off");
+}
+
+TEST_CASE("code is begun for the model, which goes on with it") {
+  SessionClient client(options(always("")));
+  client.start(full_client());
+  client.open(kDocument, kSource);
+  const Json fix =
+      find_action(actions_at(client, 5, 16, {{"diagnostics", Json::array({diagnostic()})}}), "Fix");
+  const std::string code = "def read(self, path):\n    return path\n";
+  // With its fence and what follows it, without a fence, and in a block of the model's own.
+  for (const std::string& reply : {code + "```\n\nUsage:\n```python\nread()\n```\n", code,
+                                   "```\n" + code + "```\n", in_fence(code)}) {
+    INFO(reply);
+    client.engine().set_script([reply](const auto&) { return answer(reply); });
+    const Json resolved = client.response(start_resolve(client, fix));
+    REQUIRE(resolved.contains("result"));
+    CHECK(resolved["result"]["edit"]["documentChanges"][0]["edits"][0]["newText"] ==
+          "        return path");
+  }
+  const auto prompt = [&] { return prompt_of(client.engine().requests().back()); };
+  CHECK(prompt().ends_with("Assistant: ```python\n"));
+  // Documentation may as well be prose.
+  client.response(start_resolve(client, find_action(actions_at(client, 5, 16), "Document")));
+  CHECK(prompt().ends_with("Assistant:"));
+}
+
+TEST_CASE("tests that do not parse are no tests") {
+  SessionClient client(options(always(in_fence("def test_read(:\n"))));
+  client.start(full_client());
+  client.open(kDocument, kSource);
+  const Json command = find_action(actions_at(client, 5, 16), "Write tests")["command"];
+  const int id = client.send_request("workspace/executeCommand", command);
+  client.serve("window/workDoneProgress/create", nullptr);
+  const std::string why = client.response(id)["error"]["message"];
+  CHECK(why.find("syntax errors; nothing was changed") != std::string::npos);
 }
 
 TEST_CASE("a document that changed is not edited, before or while the model works") {
@@ -295,6 +335,11 @@ TEST_CASE("an instruction is carried out by the command, and the editor's answer
                {{"applied", false}, {"failureReason", "the file is locked"}});
   CHECK(client.response(id)["error"]["message"] ==
         "The editor did not apply the edit (the file is locked); nothing was changed.");
+  // The user said no, which is no failure.
+  id = execute();
+  client.serve("window/workDoneProgress/create", nullptr);
+  client.serve("workspace/applyEdit", {{"applied", false}});
+  CHECK(client.response(id)["result"]["applied"] == false);
 }
 
 TEST_CASE("tests go into a file of their own, which must not exist") {

@@ -1,12 +1,27 @@
-// Code actions: what of them needs the user or the chat view; all else is the server's.
+// Code actions: what of them needs the user, the chat view or a preview; all else is the server's.
 import * as vscode from 'vscode';
-import type { ExecuteCommandSignature, Middleware, StaticFeature } from 'vscode-languageclient/node';
+import {
+  CancellationToken,
+  type ExecuteCommandSignature,
+  type Middleware,
+  type StaticFeature,
+  type WorkspaceEdit,
+} from 'vscode-languageclient/node';
 
+import { tellingErrors } from './failures';
+import type { Proposal } from './preview';
 import type { ActionArgument } from './protocol';
 
-/** Where Explain goes. */
-export interface Explainer {
+/** Where explanations and proposed edits go. */
+export interface ActionHost {
   explain: (argument: ActionArgument) => Promise<void>;
+  propose: (proposal: Proposal) => Promise<boolean>;
+}
+
+/** An action whose edit the server makes when it is asked to, as codeAction/resolve takes it. */
+export interface OpenAction {
+  title: string;
+  data: unknown;
 }
 
 /** Tells the server that there is a chat view, and somebody to ask for an instruction. */
@@ -32,13 +47,13 @@ async function askInstruction(): Promise<string | undefined> {
 }
 
 async function execute(
-  chat: Explainer,
+  host: ActionHost,
   command: string,
   argument: ActionArgument,
   next: ExecuteCommandSignature,
 ): Promise<void> {
   if (command === 'caretd.explain') {
-    await chat.explain(argument);
+    await host.explain(argument);
   } else if (command === 'caretd.refactor') {
     const instruction = await askInstruction();
     if (instruction !== undefined) await next(command, [{ ...argument, instruction }]);
@@ -47,18 +62,22 @@ async function execute(
   }
 }
 
-/** An error of the server is a sentence for the user. */
-async function tellingErrors<T>(work: () => Promise<T>): Promise<T | undefined> {
-  try {
-    return await work();
-  } catch (error) {
-    if (!(error instanceof vscode.CancellationError)) warn((error as Error).message);
-    return undefined;
-  }
-}
-
-function warn(sentence: string): void {
-  void vscode.window.showWarningMessage(`caretd: ${sentence}`);
+/** An edit of the server, which is of one document; undefined for any other. */
+export function proposalIn(edit: WorkspaceEdit, title: string): Proposal | undefined {
+  const changes = edit.documentChanges ?? [];
+  const edited = changes.filter((change) => 'textDocument' in change);
+  const [only] = edited;
+  if (only === undefined || edited.length > 1) return undefined;
+  const { uri, version } = only.textDocument;
+  const created = changes.some((change) => 'kind' in change && change.kind === 'create' && change.uri === uri);
+  if (!created && version === null) return undefined;
+  const edits = only.edits.flatMap((part) => {
+    if (!('newText' in part)) return [];
+    const { start, end } = part.range;
+    const range = new vscode.Range(start.line, start.character, end.line, end.character);
+    return [new vscode.TextEdit(range, part.newText)];
+  });
+  return { uri: vscode.Uri.parse(uri), title, edits, version: created ? undefined : (version ?? undefined) };
 }
 
 /** VS Code keeps source actions out of the light bulb; without that kind they are under "More Actions". */
@@ -70,27 +89,46 @@ function inLightBulb<Action extends vscode.Command | vscode.CodeAction>(action: 
   return action;
 }
 
+/** VS Code applies what it resolves; an edit of the model is shown first, so a command resolves it. */
+function proposing<Action extends vscode.Command | vscode.CodeAction>(action: Action): Action {
+  const { title, data } = action as { title: string; data?: unknown };
+  if (action instanceof vscode.CodeAction && action.command === undefined && data !== undefined) {
+    const open: OpenAction = { title, data };
+    action.command = { title, command: 'caretd.proposeEdit', arguments: [open] };
+  }
+  return action;
+}
+
 const talking = ['caretd.explain', 'caretd.refactor', 'caretd.writeTests'];
 
 /** The language client's middleware for code actions and their commands. */
-export function actionMiddleware(chat: Explainer): Middleware {
+export function actionMiddleware(host: ActionHost): Middleware {
   return {
     executeCommand: async (command, args: unknown[], next) => {
       if (!talking.includes(command)) return (await next(command, args)) as unknown;
       const [argument] = args as [ActionArgument];
-      await tellingErrors(() => execute(chat, command, argument, next));
+      await tellingErrors(() => execute(host, command, argument, next));
       return undefined;
     },
     provideCodeActions: async (document, range, context, token, next) => {
-      const actions = await next(document, range, context, token);
+      const actions = (await next(document, range, context, token))?.map(proposing);
       return context.only === undefined ? actions?.map(inLightBulb) : actions;
     },
-    resolveCodeAction: async (item, token, next) => {
-      const resolved = await tellingErrors(async () => (await next(item, token)) ?? item);
-      // The client keeps it to itself that the document has changed.
-      const nothing = resolved !== undefined && resolved.edit === undefined;
-      if (nothing && !token.isCancellationRequested) warn('the document has changed; ask again.');
-      return resolved ?? item;
+    resolveCodeAction: (item) => item,
+  };
+}
+
+/** workspace/applyEdit: the server hears what the user decided. */
+export function applyEditMiddleware(host: ActionHost): NonNullable<Middleware['workspace']> {
+  return {
+    handleApplyEdit: async (params, next) => {
+      const proposal = proposalIn(params.edit, `caretd: ${params.label ?? 'edit'}`);
+      if (proposal === undefined) return await next(params, CancellationToken.None);
+      try {
+        return { applied: await host.propose(proposal) };
+      } catch (error) {
+        return { applied: false, failureReason: (error as Error).message };
+      }
     },
   };
 }

@@ -1,6 +1,8 @@
 // What becomes of a code block of a reply in the editor.
 import * as vscode from 'vscode';
 
+import type { Proposal } from './preview';
+
 /** The editor that a question was asked from: the active one, or the last that was. */
 export class EditorInFront implements vscode.Disposable {
   private last = vscode.window.activeTextEditor;
@@ -34,8 +36,7 @@ export async function insertAtCursor(editor: vscode.TextEditor, code: string): P
 }
 
 /** Whole lines that the selection touches; the cursor's place where nothing is selected. */
-function appliedRange(editor: vscode.TextEditor): vscode.Range {
-  const { selection, document } = editor;
+function appliedRange(document: vscode.TextDocument, selection: vscode.Selection): vscode.Range {
   if (selection.isEmpty) return selection;
   const lastLine =
     selection.end.character === 0 && selection.end.line > selection.start.line
@@ -44,12 +45,8 @@ function appliedRange(editor: vscode.TextEditor): vscode.Range {
   return new vscode.Range(selection.start.line, 0, lastLine, document.lineAt(lastLine).text.length);
 }
 
-/** Shows what the code would change as a diff; VS Code applies it when the user says so. */
-export async function applyAsDiff(editor: vscode.TextEditor, code: string): Promise<boolean> {
-  const edit = new vscode.WorkspaceEdit();
-  edit.replace(editor.document.uri, appliedRange(editor), withLineEndsOf(editor.document, code), {
-    label: 'caretd: code from the chat',
-    needsConfirmation: true,
-  });
-  return await vscode.workspace.applyEdit(edit, { isRefactoring: true });
+/** What the code would change. */
+export function proposalOf({ document, selection }: vscode.TextEditor, code: string): Proposal {
+  const edit = new vscode.TextEdit(appliedRange(document, selection), withLineEndsOf(document, code));
+  return { uri: document.uri, title: 'caretd: code from the chat', edits: [edit], version: document.version };
 }

@@ -3,8 +3,10 @@ import * as vscode from 'vscode';
 
 import { chatContext } from './context';
 import { Conversation, type ChatServer } from './conversation';
-import { applyAsDiff, EditorInFront, insertAtCursor } from './edits';
+import { EditorInFront, insertAtCursor, proposalOf } from './edits';
+import { tellingErrors } from './failures';
 import { page } from './page';
+import { type Previews } from './preview';
 import type { ActionArgument, FromWebview, ToWebview } from './protocol';
 
 export class ChatView implements vscode.WebviewViewProvider, vscode.Disposable {
@@ -20,6 +22,7 @@ export class ChatView implements vscode.WebviewViewProvider, vscode.Disposable {
 
   constructor(
     private readonly extensionUri: vscode.Uri,
+    private readonly previews: Previews,
     server: () => ChatServer,
   ) {
     this.conversation = new Conversation(server, (message) => {
@@ -101,7 +104,7 @@ export class ChatView implements vscode.WebviewViewProvider, vscode.Disposable {
     } else if (how === 'insert') {
       await insertAtCursor(editor, code);
     } else {
-      await applyAsDiff(editor, code);
+      await tellingErrors(() => this.previews.propose(proposalOf(editor, code)));
     }
   }
 }

@@ -104,15 +104,22 @@ async function undone() {
   await waitForFile('undo', (text) => text === source);
 }
 
-/** Waits until VS Code previews an edit, sees that nothing is changed yet, and keeps it. */
-async function keepPreviewed() {
-  const change = window.page.locator('.bulk-edit-panel .monaco-list-row', { hasText: 'a.py' });
-  await change.waitFor();
+const titleButton = (title) => window.page.locator(`.editor-actions .action-label[aria-label*="${title}"]`);
+const diff = () => window.page.locator('.monaco-diff-editor');
+
+/** Waits until an edit is shown as a diff, and sees that nothing is changed yet. */
+async function proposed(text) {
+  await diff().locator('.editor.modified .view-lines').getByText(text).first().waitFor();
   assert.equal(code.read('a.py'), source);
-  // What needs confirmation is ticked by the user.
-  await change.locator('input[type=checkbox]').check();
-  await window.page.locator('.monaco-button', { hasText: /^Apply$/ }).click();
 }
+
+/** Keeps or discards the edit that is shown. */
+async function decide(decision) {
+  await titleButton(`${decision} Proposed Edit`).click();
+  await diff().waitFor({ state: 'detached' });
+}
+
+const closeTab = () => window.page.locator('.tab.active .tab-actions .codicon-close').click();
 
 /** Takes an action out of the menu that is open. */
 async function chooseAction(title) {
@@ -174,7 +181,8 @@ test('a code block is highlighted, copied, inserted at the cursor, and applied a
   await window.keyboard.press('Shift+ArrowDown');
   await window.keyboard.press('Shift+ArrowDown');
   await block.getByText('Apply as Diff').click();
-  await keepPreviewed();
+  await proposed('return b + a');
+  await decide('Keep');
   await waitForFile('the edit', (text) => text === source.replace('a + b', 'b + a'));
   await undone();
 
@@ -218,22 +226,105 @@ test('the view keeps up with 200 tokens a second; Stop ends the reply', async (t
   assert.equal(received('caretd/chat').at(-1).params.conversationId, 'chat-1');
 });
 
-test('an action of the light bulb is previewed before it is kept; failures are told', async () => {
+const taken = (log) => log('codeAction/resolve').length + log('workspace/executeCommand').length;
+
+/**
+ * Takes an action of the light bulb at the function, once more where VS Code has made the menu anew
+ * under the click. `log` gives the messages of a method that the server got.
+ */
+async function act(title, log = received) {
+  const before = taken(log);
+  const input = window.page.locator('.quick-input-widget .quick-input-box input');
+  const entry = window.page.locator('.action-widget .monaco-list-row', { hasText: title });
+  await waitFor(`the action ${title}`, async () => {
+    await putCursor(2, 5);
+    await window.keyboard.press('Control+.');
+    if (!(await entry.waitFor({ timeout: 10000 }).then(() => true, () => false))) return false;
+    await chooseAction(title);
+    return waitFor('what it does', async () => taken(log) > before || input.isVisible(), 10000)
+      .catch(() => false);
+  }, 180000);
+}
+
+const toast = (text) => window.page.locator('.notifications-toasts').getByText(text);
+
+test('an action of the light bulb is shown as a diff, and kept or discarded', async () => {
   script({ actions: [documentAction], edit: documentEdit });
-  await putCursor(2, 5);
-  await window.keyboard.press('Control+.');
-  await chooseAction("Document 'add'");
-  await keepPreviewed();
+  await act("Document 'add'");
+  await proposed('Add two numbers.');
+  await decide('Discard');
+  assert.equal(code.read('a.py'), source);
+
+  await act("Document 'add'");
+  await proposed('Add two numbers.');
+  await closeTab();
+  await diff().waitFor({ state: 'detached' });
+  assert.equal(code.read('a.py'), source);
+
+  await act("Document 'add'");
+  await proposed('Add two numbers.');
+  await decide('Keep');
   await waitForFile('the edit', (text) => text.includes('    """Add two numbers."""\n    return a + b'));
   await undone();
+});
+
+test('an edit of a document that changed meanwhile is not applied; failures are told', async () => {
+  script({ actions: [documentAction], edit: documentEdit });
+  await act("Document 'add'");
+  await proposed('Add two numbers.');
+  fs.writeFileSync(path.join(code.workspace, 'a.py'), `# new\n${source}`);
+  await diff().locator('.editor.original .view-lines').getByText('# new').waitFor();
+  await decide('Keep');
+  await toast('the document has changed meanwhile').waitFor();
+  assert.equal(code.read('a.py'), `# new\n${source}`);
+  fs.writeFileSync(path.join(code.workspace, 'a.py'), source);
+  await window.page.locator('.monaco-editor[data-uri$="/a.py"] .view-lines').getByText('# new')
+    .waitFor({ state: 'detached' });
+  await window.command('Notifications: Clear All Notifications');
 
   script({ actions: [documentAction], edit: 'The reply is empty; nothing was changed.' });
-  await putCursor(2, 5);
-  await window.keyboard.press('Control+.');
-  await chooseAction("Document 'add'");
-  await window.page.locator('.notifications-toasts').getByText('The reply is empty').waitFor();
+  await act("Document 'add'");
+  await toast('The reply is empty').waitFor();
   assert.equal(code.read('a.py'), source);
   await window.command('Notifications: Clear All Notifications');
+});
+
+test('a file of tests is shown before it is made, and the server hears what was decided', async () => {
+  const tests = {
+    title: "Write tests for 'add'", kind: 'source.writeTests',
+    command: {
+      title: "Write tests for 'add'", command: 'caretd.writeTests',
+      arguments: [{ verb: 'writeTests', uri: '$uri', version: '$version', range: { start: {}, end: {} } }],
+    },
+  };
+  const uri = '$uri'.concat('.test.py');
+  const edit = {
+    documentChanges: [
+      { kind: 'create', uri, options: { overwrite: false } },
+      {
+        textDocument: { uri, version: null },
+        edits: [{
+          range: { start: { line: 0, character: 0 }, end: { line: 0, character: 0 } },
+          newText: 'def test_add():\n    assert add(1, 2) == 3\n',
+        }],
+      },
+    ],
+  };
+  script({ actions: [tests], edit });
+  const made = path.join(code.workspace, 'a.py.test.py');
+  const decisions = () => messages(log).filter(({ result }) => result?.applied !== undefined)
+    .map(({ result }) => result.applied);
+  await act("Write tests for 'add'");
+  await proposed('def test_add():');
+  await decide('Discard');
+  await waitFor('the decision', () => decisions().length === 1);
+  assert.equal(fs.existsSync(made), false);
+  await act("Write tests for 'add'");
+  await proposed('def test_add():');
+  await decide('Keep');
+  await waitFor('the file', () => fs.existsSync(made) && fs.readFileSync(made, 'utf8').startsWith('def test_add'));
+  assert.deepEqual(decisions(), [false, true]);
+  await closeTab();
 });
 
 test('Explain is in the light bulb and among the source actions, and goes on in the chat', async () => {
@@ -254,7 +345,7 @@ test('Explain is in the light bulb and among the source actions, and goes on in 
   await view.getByText('It adds again.').waitFor();
 });
 
-test('the embedded model chats, is cancelled, and documents a function', async () => {
+test('the embedded model chats, is cancelled, and carries out every action', async () => {
   const recording = new Recording(path.join(code.folder, 'lsp.log'));
   code.applySettings(settingsFor(recordedCaretd(recording.file)));
   await waitFor('caretd to be ready', async () => /ready: tiny on/.test(await window.status()), 180000);
@@ -268,17 +359,44 @@ test('the embedded model chats, is cancelled, and documents a function', async (
     return view.locator('#send').isVisible();
   });
 
-  await putCursor(2, 5);
-  await window.keyboard.press('Control+.');
-  await chooseAction("Document 'add'");
-  const answer = await waitFor('the answer', () => recording.answers('codeAction/resolve')[0], 120000);
-  // What the model writes is a matter of chance; what becomes of it is not.
-  if (answer.error) {
-    await window.page.locator('.notifications-toasts').getByText('nothing was changed').waitFor();
-    assert.equal(code.read('a.py'), source);
-  } else {
-    await keepPreviewed();
-    await waitForFile('the edit', (text) => text !== source && text.endsWith('\n\nprint(add(1, 2))\n'));
+  // What the model writes is a matter of chance; what becomes of it is not: a diff that is kept, or a
+  // sentence. True for a diff.
+  const decided = async (method, count) => {
+    const answer = await waitFor(`the answer to ${method}`, async () =>
+      recording.answers(method)[count] ?? ((await diff().count()) > 0 && {}), 120000);
+    if (answer.error) {
+      await toast('nothing was changed').first().waitFor();
+      await window.command('Notifications: Clear All Notifications');
+      assert.equal(code.read('a.py'), source);
+      return false;
+    }
+    await diff().locator('.editor.modified .view-line').first().waitFor();
+    await decide('Keep');
+    return true;
+  };
+  const undoneIf = async (kept) => {
+    if (!kept) return;
+    await waitForFile('the edit', (text) => text !== source);
     await undone();
-  }
+  };
+  const sent = (method) => recording.of(method);
+  await act("Document 'add'", sent);
+  await undoneIf(await decided('codeAction/resolve', 0));
+
+  const commands = () => recording.answers('workspace/executeCommand').length;
+  await act("Refactor 'add'", sent);
+  await window.page.locator('.quick-input-widget .quick-input-box input').fill('Subtract b from a.');
+  await window.keyboard.press('Enter');
+  await undoneIf(await decided('workspace/executeCommand', 0));
+  await waitFor('the answer', () => commands() === 1);
+
+  await act("Write tests for 'add'", sent);
+  await decided('workspace/executeCommand', 1);
+  await waitFor('the answer', () => commands() === 2);
+  assert.equal(code.read('a.py'), source);
+  if (await window.page.locator('.tab', { hasText: 'test_a.py' }).count() > 0) await closeTab();
+
+  await act("Explain 'add'", sent);
+  const answer = await waitFor('the explanation', () => recording.answers('workspace/executeCommand')[2], 120000);
+  assert.equal(typeof answer.result?.content, 'string');
 });

@@ -166,7 +166,8 @@ test('Explain opens the split, Refactor asks for an instruction', async (t) => {
   await waitFor('the explanation', () => transcript(nvim).includes('It returns x.'));
 });
 
-test('the embedded model chats, is cancelled, and documents a function, undone by one u', async (t) => {
+/** A Neovim with caretd and the embedded model, ready, and what they say to each other. */
+async function openCaretd(t) {
   const nvim = new Neovim(program, { files: { 'a.py': source } });
   t.after(() => nvim.close());
   const recording = new Recording(path.join(nvim.folder, 'lsp.log'));
@@ -174,24 +175,67 @@ test('the embedded model chats, is cancelled, and documents a function, undone b
   nvim.configure(`{ cmd = { ${server} } }`);
   await nvim.open('a.py');
   await nvim.waitForReady();
+  return { nvim, recording };
+}
+
+test('the embedded model chats and is cancelled', async (t) => {
+  const { nvim } = await openCaretd(t);
   await command(nvim, 'Caretd chat Write a function that adds two numbers.');
   await waitFor('the notice', () => transcript(nvim).some((line) => /^> 'tiny' is a/.test(line)));
   await waitFor('the end of the reply, which is cancelled', () => {
     nvim.press('C-c');
     return nvim.lua("require('caretd.chat').busy() == false");
   });
-  await command(nvim, 'wincmd p');
-  await command(nvim, '2');
-  await command(nvim, actionCalled("Document 'f'"));
-  const answer = await waitFor('the answer', () => recording.answers('codeAction/resolve')[0]);
+});
+
+test('the embedded model carries out every action: an edit, undone by one u, or a sentence', async (t) => {
+  const { nvim, recording } = await openCaretd(t);
+  const before = source.split('\n').slice(0, -1);
+  const isAsBefore = () => sourceLines(nvim)?.join('\n') === before.join('\n');
   // What the model writes is a matter of chance; what becomes of it is not.
-  if (answer.error) {
-    await waitFor('the sentence', () =>
-      /nothing was changed/.test(nvim.lua("vim.fn.execute('messages')") ?? ''));
-  } else {
-    await waitFor('the edit', () => sourceLines(nvim).length > 4);
-    nvim.type('u');
+  const carriedOut = async (method, take) => {
+    const known = recording.answers(method).length;
+    await command(nvim, 'buffer a.py');
+    await command(nvim, '2');
+    await take();
+    const answer = await waitFor(`the answer to ${method}`, () => recording.answers(method)[known]);
+    if (answer.error) {
+      await waitFor('the sentence', () => nvim.screen().includes('nothing was changed'));
+      nvim.press('Enter');  // it is longer than the message line
+    }
+    return answer;
+  };
+  const undone = async (answer) => {
+    if (!answer.error) {
+      await waitFor('the edit', () => !isAsBefore());
+      nvim.type('u');
+    }
+    await waitFor('the lines as they were', isAsBefore);
+  };
+  await undone(await carriedOut('codeAction/resolve', () => command(nvim, actionCalled("Document 'f'"))));
+
+  const diagnostic = '{ message = "x is wrong", range = { start = { line = 1, character = 11 }, ' +
+    '["end"] = { line = 1, character = 12 } } }';
+  await undone(await carriedOut('codeAction/resolve', () => command(nvim,
+    'lua vim.lsp.buf.code_action({ apply = true, context = { only = { "quickfix" }, ' +
+    `diagnostics = { ${diagnostic} } } })`)));
+
+  await undone(await carriedOut('workspace/executeCommand', async () => {
+    await command(nvim, actionCalled("Refactor 'f' with an instruction…"));
+    await waitFor('the prompt', () => /What to change/.test(nvim.screen()));
+    nvim.type('Return x + 1.');
+    nvim.press('Enter');
+  }));
+
+  const tests = await carriedOut('workspace/executeCommand', () =>
+    command(nvim, actionCalled("Write tests for 'f'")));
+  if (!tests.error) {
+    assert.equal(tests.result.applied, true);
+    await waitFor('the file of tests', () => nvim.lua("vim.fn.bufexists('test_a.py') == 1"));
   }
-  await waitFor('the lines as they were', () =>
-    sourceLines(nvim)?.join('\n') === source.split('\n').slice(0, -1).join('\n'));
+  await waitFor('the lines as they were', isAsBefore);
+
+  const explained = await carriedOut('workspace/executeCommand', () =>
+    command(nvim, actionCalled("Explain 'f'")));
+  assert.equal(typeof explained.result?.content, 'string');
 });

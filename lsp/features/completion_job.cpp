@@ -45,7 +45,8 @@ void plan_and_submit(CompletionJob& job, CompletionPipeline& pipeline, engine::E
   job.trace->forced_prefix = job.plan.prompt.forced_prefix;
   if (!job.plan.refusal.empty()) return end_unsubmitted(job, std::nullopt);
 
-  job.run->prepare(std::move(job.plan.stop_rule), job.fork ? job.fork->text : "");
+  const bool healing = !job.plan.prompt.forced_prefix.empty();
+  job.run->prepare(std::move(job.plan.stop_rule), healing, job.fork ? job.fork->text : "");
   engine.submit(to_generation(job, clock), job.run);
 }
 

@@ -19,7 +19,8 @@ CompletionRun::CompletionRun(PromptQuery query, RunOptions options, const Clock&
       finished_(std::move(finished)),
       probability_(options.min_probability) {}
 
-void CompletionRun::prepare(std::unique_ptr<StopRule> rule, std::string begin) {
+void CompletionRun::prepare(std::unique_ptr<StopRule> rule, bool healing, std::string begin) {
+  healing_ = healing;
   const std::lock_guard lock(mutex_);
   rule_ = std::move(rule);
   begin_ = std::move(begin);
@@ -53,7 +54,7 @@ engine::Verdict CompletionRun::on_token(const engine::TokenEvent& token) {
     kept.runner_up = other.id;
     break;
   }
-  if (!probability_.admits(token)) {
+  if (!probability_.admits(token, healing_ && text_.empty())) {
     stop_reason_ = "probability";
     end_ = text_.size();
     return engine::Verdict::stop_before;

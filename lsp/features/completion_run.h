@@ -53,9 +53,9 @@ class CompletionRun final : public engine::TokenSink {
   /// `finished` is called once, on the engine's thread.
   CompletionRun(PromptQuery query, RunOptions options, const Clock& clock, Finished finished);
 
-  /// Before the run is submitted. `begin` is text that the prompt brings already (a fork) and that
-  /// the result begins with.
-  void prepare(std::unique_ptr<StopRule> rule, std::string begin);
+  /// Before the run is submitted. `healing`: the first tokens spell what was typed. `begin` is
+  /// text that the prompt brings already (a fork) and that the result begins with.
+  void prepare(std::unique_ptr<StopRule> rule, bool healing, std::string begin);
 
   [[nodiscard]] const PromptQuery& query() const { return query_; }
   [[nodiscard]] std::stop_token cancel_token() const { return cancel_.get_token(); }
@@ -87,6 +87,7 @@ class CompletionRun final : public engine::TokenSink {
   std::optional<TimePoint> abandoned_;
   std::vector<GeneratedToken> tokens_;
   JointProbability probability_;
+  bool healing_ = false;
   std::string begin_;
   std::optional<std::size_t> end_;
   std::string stop_reason_;

@@ -10,10 +10,9 @@ double GatePolicy::threshold(std::string_view language_id, bool is_automatic) co
   return own == per_language.end() ? automatic : own->second;
 }
 
-bool JointProbability::admits(const engine::TokenEvent& token) {
-  const bool spells_typed_text = token.allowed_logprob < 0.0F;
-  const double own = spells_typed_text ? -std::log1p(std::exp(-static_cast<double>(token.margin)))
-                                       : static_cast<double>(token.logprob);
+bool JointProbability::admits(const engine::TokenEvent& token, bool healing) {
+  const double own = healing ? -std::log1p(std::exp(-static_cast<double>(token.margin)))
+                             : static_cast<double>(token.logprob);
   const double joint = log_probability_ + own;
   if (threshold_ > 0.0 && joint < std::log(threshold_)) return false;
   log_probability_ = joint;

@@ -24,10 +24,12 @@ class JointProbability {
  public:
   explicit JointProbability(double threshold) : threshold_(threshold) {}
 
-  /// False: with this token the run is less likely than the threshold, so it ends before it. A
-  /// token that still spells typed text counts with its share against the runner-up alone, at most
-  /// too much; its exact one left little behind accepted text (docs/performance.md).
-  [[nodiscard]] bool admits(const engine::TokenEvent& token);
+  /// False: with this token the run is less likely than the threshold, so it ends before it.
+  /// `healing` says that the token still spells typed text. Its probability is then that among the
+  /// tokens it could have been, for which the margin to the runner-up is the measure:
+  /// p >= 1 / (1 + (n-1) e^-margin), n = 2. The model's own figure would count against it what
+  /// the typed characters rule out.
+  [[nodiscard]] bool admits(const engine::TokenEvent& token, bool healing);
 
   /// Of the tokens admitted so far, natural logarithm.
   [[nodiscard]] double log_probability() const { return log_probability_; }

@@ -20,9 +20,9 @@ CompletionRun::CompletionRun(PromptQuery query, RunOptions options, const Clock&
       probability_(options.min_probability) {}
 
 void CompletionRun::prepare(std::unique_ptr<StopRule> rule, bool healing, std::string begin) {
-  healing_ = healing;
   const std::lock_guard lock(mutex_);
   rule_ = std::move(rule);
+  healing_ = healing;
   begin_ = std::move(begin);
   text_ = begin_;
 }

@@ -25,10 +25,10 @@ class JointProbability {
   explicit JointProbability(double threshold) : threshold_(threshold) {}
 
   /// False: with this token the run is less likely than the threshold, so it ends before it.
-  /// `healing` says that the token still spells typed text. Its probability is then that among the
-  /// tokens it could have been, for which the margin to the runner-up is the measure:
-  /// p >= 1 / (1 + (n-1) e^-margin), n = 2. The model's own figure would count against it what
-  /// the typed characters rule out.
+  /// `healing`: nothing new was generated yet, so the token was chosen among those that agree with
+  /// typed text, and the model's own figure would count against it what that text rules out. It
+  /// counts with its share against the runner-up alone, 1 / (1 + e^-margin), which is too much; its
+  /// exact share left little behind accepted text (docs/performance.md).
   [[nodiscard]] bool admits(const engine::TokenEvent& token, bool healing);
 
   /// Of the tokens admitted so far, natural logarithm.

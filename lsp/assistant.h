@@ -82,6 +82,9 @@ class Assistant : public std::enable_shared_from_this<Assistant> {
                     const std::shared_ptr<Reply>& reply);
   void offer_tests(const Action& action, const std::string& written, const std::string& code,
                    const std::shared_ptr<Reply>& reply);
+  /// Tests that no file can be made for: for the user to place.
+  void show_tests(const std::string& written, const std::string& reason,
+                  const std::shared_ptr<Reply>& reply);
   /// Lets the model answer the action's message. `done` hears the whole reply.
   void run(const ActionPtr& action, std::stop_token cancelled, Outcome<GeneratedReply> done);
   void finish_edit(const ActionPtr& action, const GeneratedReply& reply, Outcome<Json> done);

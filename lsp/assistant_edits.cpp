@@ -216,14 +216,32 @@ void Assistant::finish_tests(const ActionPtr& action, const GeneratedReply& writ
 
 void Assistant::offer_tests(const Action& action, const std::string& written,
                             const std::string& code, const std::shared_ptr<Reply>& reply) {
-  const auto uri = test_file_uri(action.place.document->uri, action.place.tree->language());
-  if (!uri || !client_.create_files || !client_.apply_edit) {
-    return reply->result(Json{{"applied", false}, {"content", written}});
+  const Language& language = action.place.tree->language();
+  const auto uri = test_file_uri(action.place.document->uri, language);
+  if (!uri) {
+    return show_tests(written,
+                      "Tests in " + std::string(language.id) +
+                          " have no customary file; put these where yours are.",
+                      reply);
+  }
+  if (!client_.create_files || !client_.apply_edit) {
+    return show_tests(written, "The editor makes no files for a server; put these into one.",
+                      reply);
   }
   const DocumentSnapshot open = services_.documents->find(*uri);
   Json edit = test_file_edit(*uri, open.get(), code, encoding_);
   ask_confirmation(edit, action);
   apply(action.title(), std::move(edit), reply);
+}
+
+void Assistant::show_tests(const std::string& written, const std::string& reason,
+                           const std::shared_ptr<Reply>& reply) {
+  if (!client_.chat_view) {
+    services_.connection->notify(
+        "window/showMessage",
+        {{"type", static_cast<int>(MessageType::info)}, {"message", reason + "\n\n" + written}});
+  }
+  reply->result(Json{{"applied", false}, {"reason", reason}, {"content", written}});
 }
 
 void Assistant::apply(const std::string& label, Json edit, const std::shared_ptr<Reply>& reply) {

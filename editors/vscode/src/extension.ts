@@ -24,6 +24,7 @@ export function activate(context: vscode.ExtensionContext): void {
   const running = new Session(context.extensionPath, log, statusBar, switches, {
     explain: (argument) => chat.explain(argument),
     propose: (proposal) => previews.propose(proposal),
+    showUnplaced: (reply) => chat.showUnplaced(reply),
   });
   session = running;
   context.subscriptions.push(log, statusBar, reports, running, chat, previews);

@@ -3,8 +3,8 @@
 // them. SCRIPT is JSON, or SCRIPT_FILE a file of it that is read at each request: `pieces` of every
 // reply, sent every `milliseconds` (0: at once), an `opening`, an `error` instead of a result,
 // `actions` of every textDocument/codeAction and the `edit` that resolving one gives (an object, or a
-// string: the sentence it fails with) or a command has applied. In actions and edits "$uri" and "$version" stand for those of
-// the document. SCRIPT_LOG receives a line of JSON for every message.
+// string: the sentence it fails with) or a command has applied, or the command's `result`. In actions and
+// edits "$uri" and "$version" stand for those of the document. SCRIPT_LOG receives a line of JSON for every message.
 import fs from 'node:fs';
 
 import { frame, frameReader } from './frames.mjs';
@@ -78,6 +78,7 @@ const answers = {
 };
 
 function resolve(id, action) {
+  if (action.command) return send({ id, result: action });
   const edit = filled(script.edit ?? 'there is no edit');
   if (typeof edit === 'string') return fail(id, -32803, edit);
   return send({ id, result: { ...action, edit } });
@@ -109,7 +110,7 @@ function handle({ id, method, params, result }) {
   else if (method === 'workspace/executeCommand') {
     if (params.command === 'caretd.explain') chat(id, params.arguments[0].partialResultToken);
     else if (script.edit) apply(id, params.command);
-    else send({ id, result: { applied: true } });
+    else send({ id, result: script.result ?? { applied: true } });
   } else if (method === 'codeAction/resolve') resolve(id, params);
   else if (answers[method]) send({ id, result: answers[method](params) });
   else fail(id, -32601, `no ${method}`);

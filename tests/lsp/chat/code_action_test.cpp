@@ -357,6 +357,43 @@ TEST_CASE("tests go into a file of their own, which must not exist") {
   CHECK(client.response(id)["result"]["applied"] == true);
 }
 
+TEST_CASE("tests that no file can be made for are shown, with the reason") {
+  SessionClient client(options(always(in_fence("def test_read():\n    assert True\n"))));
+  Json capabilities = full_client();
+  capabilities["workspace"]["workspaceEdit"].erase("resourceOperations");
+  capabilities.erase("experimental");
+  client.start(capabilities);
+  client.open(kDocument, kSource);
+  const Json command = find_action(actions_at(client, 5, 16), "Write tests")["command"];
+  const int id = client.send_request("workspace/executeCommand", command);
+  client.serve("window/workDoneProgress/create", nullptr);
+  const Json result = client.response(id)["result"];
+  const std::string reason = result["reason"];
+  const std::string content = result["content"];
+  CHECK(result["applied"] == false);
+  CHECK(reason == "The editor makes no files for a server; put these into one.");
+  CHECK(content.find("def test_read():") != std::string::npos);
+  // Without a chat view the message is all that the user sees.
+  CHECK(client.notification("window/showMessage")["message"] == reason + "\n\n" + content);
+}
+
+TEST_CASE("tests in a language that keeps them elsewhere are shown, too") {
+  const std::string uri = "file:///project/a.rs";
+  SessionClient client(options(always(in_fence("#[test]\nfn reads() {}\n", "rust"))));
+  client.start(full_client());
+  client.open(uri, "fn read() -> i32 {\n    1\n}\n", "rust");
+  const Json actions =
+      client.request("textDocument/codeAction", {{"textDocument", {{"uri", uri}}},
+                                                 {"range", range(1, 4, 4)},
+                                                 {"context", Json::object()}})["result"];
+  const int id = client.send_request("workspace/executeCommand",
+                                     find_action(actions, "Write tests")["command"]);
+  client.serve("window/workDoneProgress/create", nullptr);
+  const Json result = client.response(id)["result"];
+  CHECK(result["applied"] == false);
+  CHECK(result["reason"] == "Tests in rust have no customary file; put these where yours are.");
+}
+
 TEST_CASE("explain talks: as a result, and as a message where the client shows no chat") {
   SessionClient client(options(always(" It reads.")));
   Json capabilities = full_client();

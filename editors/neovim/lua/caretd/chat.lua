@@ -216,7 +216,7 @@ function M.execute(command)
     if err then return say(err.message, vim.log.levels.WARN) end
     if result and result.content then
       M.open()
-      append(result.content .. '\n\n')
+      append(('> %s\n\n%s\n\n'):format(result.reason, result.content))
     end
   end, vim.api.nvim_get_current_buf())
 end

@@ -117,6 +117,9 @@ local function capabilities()
   all.general.positionEncodings = { 'utf-8', 'utf-16' }
   all.textDocument.inlineCompletion = { dynamicRegistration = false }
   all.experimental = { caretd = { chat = true, instruction = true } }
+  -- Neovim takes documentChanges without saying so; only in them can files be made and versions be
+  -- checked.
+  all.workspace.workspaceEdit.documentChanges = true
   return all
 end
 
@@ -151,17 +154,25 @@ end
 -- An empty Lua table would travel as an empty list.
 local function object(options) return next(options) and options or vim.empty_dict() end
 
+-- An edit is taken back by `u`, so that nobody has to be asked beforehand. What is left out of the
+-- capabilities above Neovim adds again.
+local function without_confirmation(params)
+  params.capabilities.workspace.workspaceEdit.changeAnnotationSupport = nil
+end
+
 local function client_config()
   return {
     name = 'caretd',
     cmd = spawn,
     root_dir = vim.fn.getcwd(),
     capabilities = capabilities(),
+    before_init = without_confirmation,
     init_options = object(config.options.server),
     settings = { caretd = object(config.options.settings) },
     handlers = {
       ['caretd/status'] = function(_, status) tell_status(status) end,
       ['window/showMessage'] = show_message,
+      ['workspace/applyEdit'] = require('caretd.edits').apply,
       ['$/progress'] = function(err, params, ctx, ...)
         local listener = M.progress[params.token]
         if listener then return listener(params.value) end

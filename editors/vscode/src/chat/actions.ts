@@ -10,12 +10,13 @@ import {
 
 import { tellingErrors } from './failures';
 import type { Proposal } from './preview';
-import type { ActionArgument } from './protocol';
+import type { ActionArgument, UnplacedReply } from './protocol';
 
 /** Where explanations and proposed edits go. */
 export interface ActionHost {
   explain: (argument: ActionArgument) => Promise<void>;
   propose: (proposal: Proposal) => Promise<boolean>;
+  showUnplaced: (reply: UnplacedReply) => Promise<void>;
 }
 
 /** An action whose edit the server makes when it is asked to, as codeAction/resolve takes it. */
@@ -58,8 +59,15 @@ async function execute(
     const instruction = await askInstruction();
     if (instruction !== undefined) await next(command, [{ ...argument, instruction }]);
   } else {
-    await next(command, [argument]);
+    const result = (await next(command, [argument])) as Partial<UnplacedReply> | undefined;
+    const { reason, content } = result ?? {};
+    if (reason !== undefined && content !== undefined) await host.showUnplaced({ reason, content });
   }
+}
+
+function noticeIn({ changeAnnotations }: WorkspaceEdit): string | undefined {
+  const descriptions = Object.values(changeAnnotations ?? {}).map(({ description }) => description);
+  return descriptions.find((description) => description !== undefined);
 }
 
 /** An edit of the server, which is of one document; undefined for any other. */
@@ -77,7 +85,13 @@ export function proposalIn(edit: WorkspaceEdit, title: string): Proposal | undef
     const range = new vscode.Range(start.line, start.character, end.line, end.character);
     return [new vscode.TextEdit(range, part.newText)];
   });
-  return { uri: vscode.Uri.parse(uri), title, edits, version: created ? undefined : (version ?? undefined) };
+  return {
+    uri: vscode.Uri.parse(uri),
+    title,
+    edits,
+    version: created ? undefined : (version ?? undefined),
+    notice: noticeIn(edit),
+  };
 }
 
 /** VS Code keeps source actions out of the light bulb; without that kind they are under "More Actions". */

@@ -1,7 +1,7 @@
 // One conversation with the server: questions go out, replies stream in.
 import * as vscode from 'vscode';
 
-import type { ActionArgument, ChatResult, ContextReport, Part, ToWebview } from './protocol';
+import type { ActionArgument, ChatResult, ContextReport, Part, ToWebview, UnplacedReply } from './protocol';
 
 /** What a conversation needs of the running server. */
 export interface ChatServer {
@@ -69,6 +69,14 @@ export class Conversation {
       command: 'caretd.explain',
       arguments: [{ ...argument, partialResultToken }],
     }));
+  }
+
+  /** Tests that the server found no file for: to be copied from a conversation of their own. */
+  showUnplaced({ reason, content }: UnplacedReply): void {
+    this.reset();
+    this.show({ type: 'question', text: 'Write tests' });
+    this.show({ type: 'piece', text: content });
+    this.show({ type: 'end', note: reason });
   }
 
   cancel(): void {

@@ -10,6 +10,8 @@ export interface Proposal {
   edits: vscode.TextEdit[];
   /** Of the document that the edits were made for; undefined: it is a file to be created. */
   version: number | undefined;
+  /** What the user should know of the model that made it. */
+  notice?: string | undefined;
 }
 
 interface Preview {
@@ -34,6 +36,26 @@ function isChanged(document: vscode.TextDocument | undefined, { version }: Propo
   return version !== undefined && document?.version !== version;
 }
 
+async function exists(uri: vscode.Uri): Promise<boolean> {
+  return await vscode.workspace.fs.stat(uri).then(
+    () => true,
+    () => false,
+  );
+}
+
+/** The text that the edits are for; undefined where they make a file. Throws why they cannot be applied. */
+async function documentOf(proposal: Proposal): Promise<vscode.TextDocument | undefined> {
+  const { uri, version } = proposal;
+  if (version === undefined) {
+    if (!(await exists(uri))) return undefined;
+    const name = vscode.workspace.asRelativePath(uri);
+    throw new Error(`${name} exists already; open it and ask again, and the tests are added to it`);
+  }
+  const document = await vscode.workspace.openTextDocument(uri);
+  if (isChanged(document, proposal)) throw new Error('the document has changed; ask again');
+  return document;
+}
+
 function shownUri(input: unknown): string | undefined {
   return input instanceof vscode.TabInputTextDiff ? input.modified.toString() : undefined;
 }
@@ -44,11 +66,11 @@ async function closeDiff(proposed: vscode.Uri): Promise<void> {
 }
 
 /** One step, so that one undo takes it back. */
-async function apply({ uri, edits, version }: Proposal): Promise<boolean> {
+async function apply({ uri, edits, version }: Proposal): Promise<void> {
   const edit = new vscode.WorkspaceEdit();
   if (version === undefined) edit.createFile(uri, { overwrite: false });
   edit.set(uri, edits);
-  return await vscode.workspace.applyEdit(edit);
+  if (!(await vscode.workspace.applyEdit(edit))) throw new Error('VS Code did not take the edit');
 }
 
 export class Previews implements vscode.TextDocumentContentProvider, vscode.Disposable {
@@ -77,11 +99,11 @@ export class Previews implements vscode.TextDocumentContentProvider, vscode.Disp
     return this.texts.get(uri.toString()) ?? '';
   }
 
-  /** Shows the proposal until the user has decided; whether it was kept and applied. */
+  /** Shows the proposal until the user has decided; whether it was kept. Throws why it was not applied. */
   async propose(proposal: Proposal): Promise<boolean> {
-    const { uri, version } = proposal;
-    const document = version === undefined ? undefined : await vscode.workspace.openTextDocument(uri);
-    if (isChanged(document, proposal)) throw new Error('the document has changed; ask again');
+    const { uri, notice } = proposal;
+    const document = await documentOf(proposal);
+    if (notice !== undefined) void vscode.window.showInformationMessage(`caretd: ${notice}`);
     const proposed = uri.with({ scheme, query: String(++this.made) });
     const before = document === undefined ? uri.with({ scheme, query: 'new' }) : uri;
     this.texts.set(proposed.toString(), withEdits(document, proposal.edits));
@@ -90,9 +112,9 @@ export class Previews implements vscode.TextDocumentContentProvider, vscode.Disp
     this.texts.delete(proposed.toString());
     if (!kept) return false;
     if (isChanged(document, proposal)) throw new Error('the document has changed meanwhile; ask again');
-    const applied = await apply(proposal);
+    await apply(proposal);
     await vscode.window.showTextDocument(uri);
-    return applied;
+    return true;
   }
 
   dispose(): void {

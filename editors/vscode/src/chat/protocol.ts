@@ -38,6 +38,12 @@ export interface ActionArgument {
   partialResultToken?: string;
 }
 
+/** A reply with code that the server found no file for, and why. */
+export interface UnplacedReply {
+  reason: string;
+  content: string;
+}
+
 export type ToWebview =
   | { type: 'question'; text: string }
   | { type: 'opening'; context: string; notice: string }

@@ -7,7 +7,7 @@ import { EditorInFront, insertAtCursor, proposalOf } from './edits';
 import { tellingErrors } from './failures';
 import { page } from './page';
 import { type Previews } from './preview';
-import type { ActionArgument, FromWebview, ToWebview } from './protocol';
+import type { ActionArgument, FromWebview, ToWebview, UnplacedReply } from './protocol';
 
 export class ChatView implements vscode.WebviewViewProvider, vscode.Disposable {
   static readonly id = 'caretd.chat';
@@ -56,6 +56,12 @@ export class ChatView implements vscode.WebviewViewProvider, vscode.Disposable {
   async explain(argument: ActionArgument): Promise<void> {
     await this.reveal();
     await this.conversation.explain(argument);
+  }
+
+  /** Shows tests that the server found no file for. */
+  async showUnplaced(reply: UnplacedReply): Promise<void> {
+    await this.reveal();
+    this.conversation.showUnplaced(reply);
   }
 
   dispose(): void {

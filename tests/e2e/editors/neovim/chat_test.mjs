@@ -1,5 +1,6 @@
 // :Caretd chat and code actions in Neovim: scripted answers first, then the embedded model.
 import assert from 'node:assert/strict';
+import fs from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
 
@@ -146,6 +147,69 @@ test('an action that comes to nothing says why and changes nothing', async (t) =
 const actionCalled = (title) =>
   `lua vim.lsp.buf.code_action({ apply = true, filter = function(a) return a.title == "${title}" end })`;
 
+const testsAction = {
+  title: "Write tests for 'f'", kind: 'source.writeTests',
+  command: {
+    title: "Write tests for 'f'", command: 'caretd.writeTests',
+    arguments: [{ verb: 'writeTests', uri: '$uri', version: '$version', range: {} }],
+  },
+};
+
+test('a file of tests is made and shown, and never goes over one that is there', async (t) => {
+  const uri = '$uri.test.py';
+  const newText = 'def test_f():\n    assert f(1) == 1\n';
+  const start = { line: 0, character: 0 };
+  const nvim = await open(t, {
+    actions: [testsAction],
+    edit: {
+      documentChanges: [
+        { kind: 'create', uri, options: { overwrite: false } },
+        { textDocument: { uri, version: null }, edits: [{ range: { start, end: start }, newText }] },
+      ],
+    },
+  });
+  const decisions = () => messages(nvim.log).map(({ result }) => result)
+    .filter((result) => result?.applied !== undefined);
+  const made = path.join(nvim.folder, 'a.py.test.py');
+  fs.writeFileSync(made, 'kept\n');
+  await command(nvim, actionCalled("Write tests for 'f'"));
+  await waitFor('the refusal', () => decisions().length === 1);
+  assert.equal(decisions()[0].applied, false);
+  assert.match(decisions()[0].failureReason, /^a\.py\.test\.py exists already; open it and ask again/);
+  assert.equal(fs.readFileSync(made, 'utf8'), 'kept\n');
+
+  fs.rmSync(made);
+  await command(nvim, actionCalled("Write tests for 'f'"));
+  await waitFor('the file', () => decisions().length === 2);
+  assert.deepEqual(decisions()[1], { applied: true });
+  await nvim.waitForScreen('def test_f():');
+  assert.equal(nvim.lua("vim.fn.expand('%:t')"), 'a.py');
+});
+
+test('an edit of a text that has changed is refused with a reason', async (t) => {
+  const stale = structuredClone(edit);
+  stale.documentChanges[0].textDocument.version = 1;
+  const nvim = await open(t, { actions: [testsAction], edit: stale });
+  nvim.type('onew');
+  nvim.press('Escape');
+  await waitFor('the change', () =>
+    received(nvim, 'textDocument/didChange').some(({ params }) => params.textDocument.version > 1));
+  await command(nvim, actionCalled("Write tests for 'f'"));
+  const answer = await waitFor('the refusal', () =>
+    messages(nvim.log).map(({ result }) => result).find((result) => result?.applied !== undefined));
+  assert.deepEqual(answer, { applied: false, failureReason: 'a.py has changed meanwhile; ask again' });
+  assert.match(sourceLines(nvim)[1], /new/);
+});
+
+test('tests that no file can be made for are shown in the split, with the reason', async (t) => {
+  const nvim = await open(t, {
+    actions: [testsAction], result: { applied: false, reason: 'No file for these.', content: 'def test_f(): pass' },
+  });
+  await command(nvim, actionCalled("Write tests for 'f'"));
+  await waitFor('the reply', () => transcript(nvim).includes('def test_f(): pass'));
+  assert.ok(transcript(nvim).includes('> No file for these.'));
+});
+
 test('Explain opens the split, Refactor asks for an instruction', async (t) => {
   const argument = { verb: 'explain', uri: '$uri', version: '$version', range: {} };
   const action = (title, name) => ({
@@ -227,10 +291,12 @@ test('the embedded model carries out every action: an edit, undone by one u, or 
     nvim.press('Enter');
   }));
 
+  const testLines = () => nvim.lua("vim.api.nvim_buf_get_lines(vim.fn.bufnr('test_a.py'), 0, -1, false)");
   const tests = await carriedOut('workspace/executeCommand', () =>
     command(nvim, actionCalled("Write tests for 'f'")));
-  if (tests.result?.applied) {
-    await waitFor('the file of tests', () => nvim.lua("vim.fn.bufexists('test_a.py') == 1"));
+  if (!tests.error) {
+    assert.equal(tests.result.applied, true, JSON.stringify(tests.result));
+    await waitFor('the file of tests', () => /\S/.test(testLines()?.join('') ?? ''));
   }
   await waitFor('the lines as they were', isAsBefore);
 

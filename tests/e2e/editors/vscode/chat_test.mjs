@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
+import { pathToFileURL } from 'node:url';
 
 import {
   assertBelow, extension, messages, percentile, recordedCaretd, saveImage, waitFor,
@@ -12,6 +13,7 @@ import { Code } from './code.mjs';
 
 const server = path.resolve(import.meta.dirname, '../chat_server.mjs');
 const source = 'def add(a, b):\n    return a + b\n\nprint(add(1, 2))\n';
+const sources = { 'a.py': source, 'b.json': '{\n  "a": 1,\n  "a": 2\n}\n' };
 
 // Every way a reply could try to run, load or send something.
 const hostile = [
@@ -54,13 +56,13 @@ const settingsFor = (command) => ({
   'files.autoSave': 'afterDelay',
   'files.autoSaveDelay': 50,
 });
-const waitForFile = (what, condition) =>
-  waitFor(what, () => condition(code.read('a.py')), undefined, () => code.read('a.py'));
+const waitForFile = (what, condition, name = 'a.py') =>
+  waitFor(what, () => condition(code.read(name)), undefined, () => code.read(name));
 
 before(async () => {
   code = new Code({
     vsix: extension,
-    files: { 'a.py': source },
+    files: sources,
     settings: settingsFor([process.execPath, server]),
   });
   log = path.join(code.folder, 'server.log');
@@ -87,21 +89,21 @@ async function newChat() {
   await waitFor('an empty view', async () => (await view.locator('#transcript > *').count()) === 0);
 }
 
-const clickEditor = () =>
-  window.page.locator('.monaco-editor[data-uri$="/a.py"] .view-lines').first().click();
+const clickEditor = (name = 'a.py') =>
+  window.page.locator(`.monaco-editor[data-uri$="/${name}"] .view-lines`).first().click();
 
 /** Brings the file's editor to the front with the cursor at a place. */
-async function putCursor(line, column) {
-  await clickEditor();
+async function putCursor(line, column, name = 'a.py') {
+  await clickEditor(name);
   await window.goTo(line, column);
   await waitFor('the cursor', async () => (await window.page.locator('.statusbar-item[id="status.editor.selection"]')
     .textContent()).includes(`Ln ${line}, Col ${column}`));
 }
 
-async function undone() {
-  await clickEditor();
+async function undone(name = 'a.py') {
+  await clickEditor(name);
   await window.keyboard.press('Control+z');
-  await waitForFile('undo', (text) => text === source);
+  await waitForFile('undo', (text) => text === sources[name], name);
 }
 
 const titleButton = (title) => window.page.locator(`.editor-actions .action-label[aria-label*="${title}"]`);
@@ -229,15 +231,15 @@ test('the view keeps up with 200 tokens a second; Stop ends the reply', async (t
 const taken = (log) => log('codeAction/resolve').length + log('workspace/executeCommand').length;
 
 /**
- * Takes an action of the light bulb at the function, once more where VS Code has made the menu anew
+ * Takes an action of the light bulb at the second line, once more where VS Code has made the menu anew
  * under the click. `log` gives the messages of a method that the server got.
  */
-async function act(title, log = received) {
+async function act(title, log = received, name = 'a.py') {
   const before = taken(log);
   const input = window.page.locator('.quick-input-widget .quick-input-box input');
   const entry = window.page.locator('.action-widget .monaco-list-row', { hasText: title });
   await waitFor(`the action ${title}`, async () => {
-    await putCursor(2, 5);
+    await putCursor(2, 5, name);
     await window.keyboard.press('Control+.');
     if (!(await entry.waitFor({ timeout: 10000 }).then(() => true, () => false))) return false;
     await chooseAction(title);
@@ -252,6 +254,7 @@ test('an action of the light bulb is shown as a diff, and kept or discarded', as
   script({ actions: [documentAction], edit: documentEdit });
   await act("Document 'add'");
   await proposed('Add two numbers.');
+  await toast('By tiny.').waitFor();
   await decide('Discard');
   assert.equal(code.read('a.py'), source);
 
@@ -289,15 +292,17 @@ test('an edit of a document that changed meanwhile is not applied; failures are 
   await window.command('Notifications: Clear All Notifications');
 });
 
+const testsAction = {
+  title: "Write tests for 'add'", kind: 'source.writeTests',
+  command: {
+    title: "Write tests for 'add'", command: 'caretd.writeTests',
+    arguments: [{ verb: 'writeTests', uri: '$uri', version: '$version', range: { start: {}, end: {} } }],
+  },
+};
+
 test('a file of tests is shown before it is made, and the server hears what was decided', async () => {
-  const tests = {
-    title: "Write tests for 'add'", kind: 'source.writeTests',
-    command: {
-      title: "Write tests for 'add'", command: 'caretd.writeTests',
-      arguments: [{ verb: 'writeTests', uri: '$uri', version: '$version', range: { start: {}, end: {} } }],
-    },
-  };
-  const uri = '$uri'.concat('.test.py');
+  const made = path.join(code.workspace, 'test_a.py');
+  const uri = pathToFileURL(made).href;
   const edit = {
     documentChanges: [
       { kind: 'create', uri, options: { overwrite: false } },
@@ -310,10 +315,9 @@ test('a file of tests is shown before it is made, and the server hears what was 
       },
     ],
   };
-  script({ actions: [tests], edit });
-  const made = path.join(code.workspace, 'a.py.test.py');
-  const decisions = () => messages(log).filter(({ result }) => result?.applied !== undefined)
-    .map(({ result }) => result.applied);
+  script({ actions: [testsAction], edit });
+  const answers = () => messages(log).map(({ result }) => result).filter((result) => result?.applied !== undefined);
+  const decisions = () => answers().map(({ applied }) => applied);
   await act("Write tests for 'add'");
   await proposed('def test_add():');
   await decide('Discard');
@@ -325,6 +329,22 @@ test('a file of tests is shown before it is made, and the server hears what was 
   await waitFor('the file', () => fs.existsSync(made) && fs.readFileSync(made, 'utf8').startsWith('def test_add'));
   assert.deepEqual(decisions(), [false, true]);
   await closeTab();
+
+  await act("Write tests for 'add'");
+  await waitFor('the refusal', () => decisions().length === 3);
+  assert.equal(answers()[2].applied, false);
+  assert.match(answers()[2].failureReason, /^test_a\.py exists already; open it and ask again/);
+  fs.rmSync(made);
+});
+
+test('tests that no file can be made for are shown in the chat, with the reason', async () => {
+  script({
+    actions: [testsAction],
+    result: { applied: false, reason: 'No file for these.', content: '```python\ndef test_add(): pass\n```\n' },
+  });
+  await act("Write tests for 'add'");
+  await view.getByText('No file for these.').waitFor();
+  await view.locator('.block code', { hasText: 'def test_add(): pass' }).waitFor();
 });
 
 test('Explain is in the light bulb and among the source actions, and goes on in the chat', async () => {
@@ -361,27 +381,35 @@ test('the embedded model chats, is cancelled, and carries out every action', asy
 
   // What the model writes is a matter of chance; what becomes of it is not: a diff that is kept, or a
   // sentence. True for a diff.
-  const decided = async (method, count) => {
+  const decided = async (method, count, name = 'a.py') => {
     const answer = await waitFor(`the answer to ${method}`, async () =>
       recording.answers(method)[count] ?? ((await diff().count()) > 0 && {}), 120000);
     if (answer.error) {
       await toast('nothing was changed').first().waitFor();
       await window.command('Notifications: Clear All Notifications');
-      assert.equal(code.read('a.py'), source);
+      assert.equal(code.read(name), sources[name]);
       return false;
     }
     await diff().locator('.editor.modified .view-line').first().waitFor();
     await decide('Keep');
     return true;
   };
-  const undoneIf = async (kept) => {
+  const undoneIf = async (kept, name = 'a.py') => {
     if (!kept) return;
-    await waitForFile('the edit', (text) => text !== source);
-    await undone();
+    await waitForFile('the edit', (text) => text !== sources[name], name);
+    await undone(name);
   };
   const sent = (method) => recording.of(method);
   await act("Document 'add'", sent);
   await undoneIf(await decided('codeAction/resolve', 0));
+
+  // VS Code itself complains of a key that is there twice.
+  await window.command('View: Show Explorer');
+  await window.openFile('b.json');
+  await window.page.locator('.monaco-editor[data-uri$="/b.json"] .squiggly-warning').first().waitFor();
+  await act('Fix: Duplicate object key', sent, 'b.json');
+  await undoneIf(await decided('codeAction/resolve', 1, 'b.json'), 'b.json');
+  await closeTab();
 
   const commands = () => recording.answers('workspace/executeCommand').length;
   await act("Refactor 'add'", sent);

@@ -37,7 +37,10 @@ end
 local function popup_owns_keys()
   local info = vim.fn.complete_info({ 'pum_visible', 'selected' })
   if info.pum_visible == 1 and info.selected >= 0 then return true end
-  local ok, blink = pcall(function() return package.loaded['blink.cmp'].is_visible() end)
+  local ok, blink = pcall(function()
+    local menu = package.loaded['blink.cmp']
+    return menu.is_visible() and menu.get_selected_item() ~= nil
+  end)
   if ok and blink then return true end
   local found, cmp = pcall(function() return package.loaded['cmp'].get_active_entry() end)
   return found and cmp ~= nil

@@ -124,6 +124,28 @@ test('the completion popup keeps its keys', async (t) => {
   assert.doesNotMatch(nvim.lines()[1], /ghost/);
 });
 
+// What the plugin asks of other popups, as they answer it.
+const popups = {
+  'nvim-cmp': (entry) => `package.loaded['cmp'] = { get_active_entry = function() return ${entry} end }`,
+  'blink.cmp': (entry) => `package.loaded['blink.cmp'] = {
+    is_visible = function() return true end, get_selected_item = function() return ${entry} end,
+  }`,
+};
+for (const [name, popup] of Object.entries(popups)) {
+  test(`a selected entry of ${name} keeps the keys, one that is only shown does not`, async (t) => {
+    const nvim = await open(t, [atCursor('return a')], { init: popup('vim.g.entry') });
+    nvim.lua("vim.api.nvim_set_var('entry', 'selected')");
+    nvim.type('o');
+    await nvim.waitForGhost();
+    nvim.press('Tab');
+    await waitFor('a Tab', () => /^\s+$/.test(nvim.lines()?.[1] ?? ''));
+    nvim.lua("vim.api.nvim_del_var('entry')");
+    await nvim.waitForGhost();
+    nvim.press('Tab');
+    await waitFor('acceptance', () => /^\s+return a$/.test(nvim.lines()?.[1] ?? ''));
+  });
+}
+
 test('Tab means Tab when nothing is suggested', async (t) => {
   const nvim = await open(t, []);
   // At one stroke: what is typed meanwhile stays behind the tab.

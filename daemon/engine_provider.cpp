@@ -1,18 +1,31 @@
 #include "daemon/engine_provider.h"
 
+#include "daemon/model_loading.h"
 #include "daemon/session_settings.h"
 #include "daemon/wiring.h"
 
 namespace caretd::daemon {
 
+namespace {
+
+std::string model_name(const Settings& settings, const InstallTree& install) {
+  if (!settings.remote.url.empty()) return settings.remote.model;
+  return model_folder(settings.model, install).filename().string();
+}
+
+}  // namespace
+
 SessionEngines EngineProvider::engines_for(const Settings& settings) {
   SessionEngines unneeded;  // ends outside of the lock: it joins a thread
   const std::lock_guard lock(mutex_);
   std::erase_if(engines_, [](const auto& entry) { return entry.second.expired(); });
+  const Settings completion = completion_engine_settings(settings);
+  const Settings chat = has_chat_model(settings) ? chat_engine_settings(settings) : completion;
   SessionEngines chosen;
-  chosen.completion = find_or_make(completion_engine_settings(settings));
-  chosen.chat =
-      has_chat_model(settings) ? find_or_make(chat_engine_settings(settings)) : chosen.completion;
+  chosen.completion = find_or_make(completion);
+  chosen.chat = find_or_make(chat);
+  chosen.completion_model = model_name(completion, install_);
+  chosen.chat_model = model_name(chat, install_);
   unneeded = std::exchange(latest_, chosen);
   return chosen;
 }

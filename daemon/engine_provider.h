@@ -4,6 +4,7 @@
 #include <atomic>
 #include <memory>
 #include <mutex>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -19,6 +20,10 @@ namespace caretd::daemon {
 struct SessionEngines {
   std::shared_ptr<engine::Engine> completion;
   std::shared_ptr<engine::Engine> chat;
+  /// What their models are called, known before they are loaded; empty for one elsewhere that the
+  /// settings do not name.
+  std::string completion_model;
+  std::string chat_model;
 };
 
 /// Thread-safe. An engine lives as long as somebody holds it; the latest ones are held here too, so

@@ -9,6 +9,23 @@ namespace caretd::daemon::api {
 
 using engine::EngineState;
 
+namespace {
+
+/// An engine and what its model is called according to the settings.
+struct Candidate {
+  std::shared_ptr<engine::Engine> engine;
+  std::string_view configured;
+};
+
+/// Also while it loads: the other model's answer would be a surprise.
+bool is_called(const Candidate& candidate, std::string_view name) {
+  if (name.empty()) return false;
+  const auto model = candidate.engine->model();
+  return name == (model ? std::string_view(model->name) : candidate.configured);
+}
+
+}  // namespace
+
 std::vector<std::shared_ptr<engine::Engine>> all_of(const SessionEngines& engines) {
   if (engines.chat == nullptr || engines.chat == engines.completion) return {engines.completion};
   return {engines.completion, engines.chat};
@@ -30,13 +47,13 @@ ApiError not_ready(const engine::EngineStatus& status) {
 
 Parsed<ReadyEngine> choose_engine(const SessionEngines& engines, Purpose purpose,
                                   std::string_view wanted) {
-  auto candidates = all_of(engines);
+  std::vector<Candidate> candidates{{engines.completion, engines.completion_model}};
+  if (engines.chat != nullptr) candidates.push_back({engines.chat, engines.chat_model});
   if (purpose == Purpose::chat) std::ranges::reverse(candidates);
-  const auto named = std::ranges::find_if(candidates, [wanted](const auto& engine) {
-    const auto model = engine->model();
-    return model && model->name == wanted;
-  });
-  ReadyEngine ready{named == candidates.end() ? candidates.front() : *named, nullptr, nullptr};
+  const auto named = std::ranges::find_if(
+      candidates, [wanted](const Candidate& candidate) { return is_called(candidate, wanted); });
+  ReadyEngine ready{named == candidates.end() ? candidates.front().engine : named->engine, nullptr,
+                    nullptr};
   ready.model = ready.engine->model();
   ready.tokenizer = ready.engine->tokenizer();
   const auto status = ready.engine->status();

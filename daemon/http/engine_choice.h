@@ -21,8 +21,8 @@ struct ReadyEngine {
 /// What an endpoint asks for, unless the request names a model.
 enum class Purpose : std::uint8_t { completion, chat };
 
-/// The engine of the model that is called `wanted`, else the one for the purpose: clients name
-/// models of other servers, too. An error says why the engine is not ready.
+/// The engine of the model that is called `wanted`, loaded or not, else the one for the purpose:
+/// clients name models of other servers, too. An error says why the engine is not ready.
 [[nodiscard]] Parsed<ReadyEngine> choose_engine(const SessionEngines& engines, Purpose purpose,
                                                 std::string_view wanted);
 

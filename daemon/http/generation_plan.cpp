@@ -101,7 +101,7 @@ Parsed<GenerationPlan> plan_infill(const InfillFields& fields, const ReadyEngine
   GenerationPlan plan;
   plan.options = {fields.common.stream, false, fields.time_limit};
   add_choices(plan, *std::move(prompt), fields.common,
-              priority_of(fields.common, Priority::keystroke), kDefaultInfillTokens);
+              priority_of(fields.common, Priority::keystroke), fields.answer_tokens());
   return plan;
 }
 

@@ -41,7 +41,6 @@ Parsed<InfillFields> parse_infill(std::string_view text) {
   InfillFields fields;
   CommonFields& common = fields.common;
   common.sampling.temperature = 0.0F;
-  common.max_tokens = kDefaultInfillTokens;
   std::string fault;
   const JsonPath path(fault);
   ObjectReader reader(*body, path);

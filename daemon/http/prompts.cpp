@@ -141,8 +141,7 @@ void keep_whole_characters(std::string& text) {
 
 /// Tokens, or bytes that stand for as many, around the hole; the reply has room beside them.
 int infill_budget(const InfillFields& fields, int context_tokens) {
-  const int answer =
-      std::min(fields.common.max_tokens.value_or(kDefaultInfillTokens), context_tokens / 4);
+  const int answer = std::min(fields.answer_tokens(), context_tokens / 4);
   return std::max(8, context_tokens - answer - kFimTokens);
 }
 

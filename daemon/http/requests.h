@@ -15,6 +15,14 @@
 
 namespace caretd::daemon::api {
 
+inline constexpr int kMostChoices = 128;  ///< prompts times n
+inline constexpr int kMostInfillChoices = 16;
+inline constexpr int kMostStopStrings = 16;  ///< OpenAI takes 4, editors send more
+inline constexpr int kMostStopBytes = 1024;  ///< each
+inline constexpr int kMostTokens = 1 << 20;  ///< of max_tokens, before the context cuts it
+inline constexpr int kDefaultCompletionTokens = 16;
+inline constexpr int kDefaultInfillTokens = 128;
+
 /// What all generations have in common.
 struct CommonFields {
   std::string model;                  ///< one that the server lists; any other means its default
@@ -62,15 +70,12 @@ struct InfillFields {
   std::optional<std::chrono::milliseconds> time_limit;  ///< `t_max_predict_ms`
   /// Paths into the reply ("timings/prompt_n"); absent: all of it.
   std::optional<std::vector<std::string>> response_fields;
-};
 
-inline constexpr int kMostChoices = 128;  ///< prompts times n
-inline constexpr int kMostInfillChoices = 16;
-inline constexpr int kMostStopStrings = 16;  ///< OpenAI takes 4, editors send more
-inline constexpr int kMostStopBytes = 1024;  ///< each
-inline constexpr int kMostTokens = 1 << 20;  ///< of max_tokens, before the context cuts it
-inline constexpr int kDefaultCompletionTokens = 16;
-inline constexpr int kDefaultInfillTokens = 128;
+  /// The longest answer.
+  [[nodiscard]] int answer_tokens() const {
+    return common.max_tokens.value_or(kDefaultInfillTokens);
+  }
+};
 
 [[nodiscard]] Parsed<CompletionFields> parse_completion(std::string_view body);
 [[nodiscard]] Parsed<ChatFields> parse_chat(std::string_view body);

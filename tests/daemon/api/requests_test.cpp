@@ -157,7 +157,7 @@ TEST_CASE("Mutated bodies are read or refused", "[api][fuzz]") {
               static_cast<std::size_t>(kMostChoices));
     }
     if (const auto fields = parse_chat(body)) REQUIRE_FALSE(fields->messages.empty());
-    if (const auto fields = parse_infill(body)) REQUIRE(fields->common.max_tokens >= 0);
+    if (const auto fields = parse_infill(body)) REQUIRE(fields->answer_tokens() >= 0);
   }
 }
 

@@ -10,6 +10,7 @@
 #include <string>
 #include <string_view>
 
+#include "daemon/http/event_pacer.h"
 #include "daemon/http/exchange.h"
 
 namespace caretd::daemon {
@@ -20,6 +21,8 @@ struct Outbox {
   std::string events;      ///< not yet taken by the I/O thread
   std::size_t unsent = 0;  ///< bytes of events that the socket has not taken
   bool scheduled = false;  ///< the I/O thread has been told
+  bool gathers = false;    ///< may wait for the events of other streams
+  bool begun = false;      ///< the first event is there
   bool ended = false;
   bool lost = false;  ///< nobody takes anything any more
   std::stop_source gone;
@@ -43,7 +46,7 @@ class ReplyWriter {
 class ConnectionReply final : public api::Reply {
  public:
   ConnectionReply(std::shared_ptr<ReplyWriter> writer, std::shared_ptr<Outbox> outbox,
-                  std::size_t most_unsent, std::atomic<int>& live);
+                  EventPacer& pacer, std::size_t most_unsent, std::atomic<int>& live);
   ~ConnectionReply() override;
   ConnectionReply(const ConnectionReply&) = delete;
   ConnectionReply& operator=(const ConnectionReply&) = delete;
@@ -51,14 +54,16 @@ class ConnectionReply final : public api::Reply {
   void respond(int status, std::string_view content_type, std::string body,
                int retry_after_s) override;
   [[nodiscard]] bool send_event(std::string_view data) override;
+  void gather_events() override;
   void end_events() override;
   [[nodiscard]] std::stop_token gone() const override { return outbox_->gone.get_token(); }
 
  private:
-  void schedule();
+  void schedule(bool may_wait);
 
   std::shared_ptr<ReplyWriter> writer_;
   const std::shared_ptr<Outbox> outbox_;
+  EventPacer& pacer_;
   const std::size_t most_unsent_;
   std::atomic<int>& live_;
   std::atomic<bool> answered_ = false;

@@ -32,6 +32,8 @@ class Reply {
   /// One server-sent event; the first one starts the stream. False when nobody takes it any more:
   /// the client is gone, or reads so slowly that its bound of unsent bytes is reached.
   [[nodiscard]] virtual bool send_event(std::string_view data) = 0;
+  /// From the second event on they may wait some milliseconds for those of others.
+  virtual void gather_events() = 0;
   virtual void end_events() = 0;
 
   /// Stops when the client is gone.

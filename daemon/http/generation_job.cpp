@@ -93,6 +93,11 @@ void Job::submit(engine::Engine& engine, std::vector<PlannedChoice> planned) {
     state.echo = std::move(planned[i].echo);
     state.echo_tokens = std::move(planned[i].echo_tokens);
   }
+  // Who types waits for a completion; who reads a chat does not see some milliseconds.
+  const bool typed = std::ranges::any_of(planned, [](const PlannedChoice& choice) {
+    return choice.request.priority == engine::Priority::keystroke;
+  });
+  if (!typed) reply_->gather_events();
   for (std::size_t i = 0; i < planned.size(); ++i) {
     planned[i].request.cancel = cancel_.get_token();
     engine.submit(std::move(planned[i].request),

@@ -209,7 +209,7 @@ void ClientConnection::dispatch() {
                        std::string(priority), number_};
   services_.handler.handle(
       std::move(request),
-      std::make_shared<ConnectionReply>(shared_from_this(), outbox_,
+      std::make_shared<ConnectionReply>(shared_from_this(), outbox_, services_.pacer,
                                         services_.limits.max_unsent_bytes, services_.live_replies));
 }
 

@@ -9,6 +9,7 @@
 #include <string>
 
 #include "daemon/http/byte_stream.h"
+#include "daemon/http/event_pacer.h"
 #include "daemon/http/exchange.h"
 #include "daemon/http/http_limits.h"
 #include "support/clock.h"
@@ -21,6 +22,7 @@ struct HttpConnectionServices {
   const std::string& api_key;  ///< empty: none is asked for
   api::Handler& handler;
   const Clock& clock;
+  EventPacer& pacer;
   std::atomic<int>& live_replies;  ///< replies that somebody holds, connections with them
 };
 

@@ -11,6 +11,7 @@
 #include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
 
+#include "daemon/http/event_pacer.h"
 #include "daemon/http/http_connection.h"
 #include "daemon/http/socket_stream.h"
 #include "daemon/transport/tcp_listening.h"
@@ -48,7 +49,8 @@ class Server final : public HttpServer {
         log_(std::move(log)),
         acceptor_(io_),
         sweep_timer_(io_),
-        accept_timer_(io_) {}
+        accept_timer_(io_),
+        event_timer_(io_) {}
   ~Server() override { stop(std::chrono::milliseconds(0)); }
   Server(const Server&) = delete;
   Server& operator=(const Server&) = delete;
@@ -65,6 +67,7 @@ class Server final : public HttpServer {
   void forget(std::uint64_t number);
   [[nodiscard]] bool full() const { return connections_.size() >= options_.limits.max_connections; }
   void sweep();
+  void pause_events(Duration pause);
   [[nodiscard]] bool busy() const;
   void close_all();
   void wind_up(TimePoint until);
@@ -80,6 +83,9 @@ class Server final : public HttpServer {
   tcp::acceptor acceptor_;
   asio::steady_timer sweep_timer_;
   asio::steady_timer accept_timer_;
+  asio::steady_timer event_timer_;
+  EventPacer pacer_{{[this] { asio::post(io_, [this] { pacer_.run(); }); },
+                     [this](Duration pause) { pause_events(pause); }}};
   std::map<std::uint64_t, std::shared_ptr<HttpConnection>> connections_;
   std::uint64_t next_number_ = 1;
   std::atomic<int> live_replies_ = 0;
@@ -137,8 +143,8 @@ void Server::accepted(tcp::socket socket) {
 void Server::serve(std::unique_ptr<ByteStream> stream) {
   const bool turned_away = full();
   const std::uint64_t number = next_number_++;
-  const HttpConnectionServices services{options_.limits, options_.api_key, handler_, clock_,
-                                        live_replies_};
+  const HttpConnectionServices services{options_.limits, options_.api_key, handler_,
+                                        clock_,          pacer_,           live_replies_};
   auto connection =
       make_http_connection(std::move(stream), number, services, [this, number] { forget(number); });
   connections_.emplace(number, connection);
@@ -183,6 +189,13 @@ void Server::sweep() {
     // Closing one removes it later, not now.
     for (const auto& [number, connection] : connections_) connection->check_deadline(now);
     sweep();
+  });
+}
+
+void Server::pause_events(Duration pause) {
+  event_timer_.expires_after(pause);
+  event_timer_.async_wait([this](const Failure& failure) {
+    if (!failure) pacer_.pause_over();
   });
 }
 

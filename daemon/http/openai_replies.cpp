@@ -1,6 +1,8 @@
 #include <algorithm>
 #include <utility>
 
+#include <spdlog/fmt/fmt.h>
+
 #include "daemon/http/reply_format.h"
 #include "lsp/protocol/json.h"
 
@@ -74,9 +76,16 @@ class OpenAiFormat : public ReplyFormat {
  protected:
   [[nodiscard]] virtual Json whole_choice(const Choice& choice) const = 0;
 
-  /// On the engine's thread, for every token: what events have in common is rendered once.
   [[nodiscard]] std::string event(const Json& choice) const {
     return event_begin_ + lsp::to_string(choice) + event_end_;
+  }
+
+  /// On the engine's thread, for every token: what events have in common is rendered once, and an
+  /// object of JSON would take several times as long as what is left.
+  [[nodiscard]] std::string text_event(std::string_view before, std::string_view text,
+                                       std::string_view behind, int index) const {
+    return fmt::format("{}{}{}{}{},\"logprobs\":null}}{}", event_begin_, before,
+                       lsp::to_string(Json(text)), behind, index, event_end_);
   }
 
  private:
@@ -107,6 +116,8 @@ class CompletionFormat final : public OpenAiFormat {
 
   [[nodiscard]] std::string piece(int index, std::string_view text,
                                   std::span<const ReplyToken> tokens) const override {
+    if (!logprobs_)
+      return text_event(R"({"text":)", text, R"(,"finish_reason":null,"index":)", index);
     return event({{"index", index},
                   {"text", text},
                   {"logprobs", logprobs_of(tokens)},
@@ -178,6 +189,10 @@ class ChatFormat final : public OpenAiFormat {
 
   [[nodiscard]] std::string piece(int index, std::string_view text,
                                   std::span<const ReplyToken> tokens) const override {
+    if (!logprobs_) {
+      return text_event(R"({"delta":{"content":)", text, R"(},"finish_reason":null,"index":)",
+                        index);
+    }
     return delta(index, {{"content", text}}, logprobs_of(tokens), nullptr);
   }
 

@@ -18,7 +18,8 @@ using std::chrono::seconds;
 /// The peer's side of a connection; tasks run when the test says so.
 struct Wire {
   std::deque<std::function<void()>> tasks;
-  std::string received;  ///< by the peer
+  std::optional<Duration> pause;  ///< of the pacer, until pause_over()
+  std::string received;           ///< by the peer
   std::span<char> reading_into;
   std::function<void(bool, std::size_t)> reading;
   std::function<void(bool)> writing;
@@ -99,8 +100,9 @@ struct Peer {
     limits.max_body_bytes = 1000;
     limits.max_header_bytes = 2000;
     limits.max_unsent_bytes = 10'000;
-    connection = make_http_connection(std::make_unique<MemoryStream>(wire), 7,
-                                      {limits, key, handler, clock, live}, [this] { ++closed; });
+    connection =
+        make_http_connection(std::make_unique<MemoryStream>(wire), 7,
+                             {limits, key, handler, clock, pacer, live}, [this] { ++closed; });
     connection->start();
     wire.run();
   }
@@ -114,6 +116,11 @@ struct Peer {
     connection->check_deadline(clock.now());
     wire.run();
   }
+  void end_pause() {
+    REQUIRE(std::exchange(wire.pause, std::nullopt));
+    pacer.pause_over();
+    wire.run();
+  }
   std::string take() { return std::exchange(wire.received, {}); }
 
   HttpLimits limits;
@@ -122,6 +129,8 @@ struct Peer {
   RecordingHandler handler;
   std::atomic<int> live = 0;
   Wire wire;
+  EventPacer pacer{{[this] { wire.tasks.emplace_back([this] { pacer.run(); }); },
+                    [this](Duration pause) { wire.pause = pause; }}};
   int closed = 0;
   std::shared_ptr<HttpConnection> connection;
 };
@@ -181,6 +190,59 @@ TEST_CASE("Events are chunks, and several of them one write", "[http]") {
   CHECK(peer.take() == "0\r\n\r\n");
   peer.wire.send(kPost);
   CHECK(peer.handler.requests.size() == 2);
+}
+
+TEST_CASE("Events that may wait are written after a pause, all that came during it", "[http]") {
+  Peer peer;
+  peer.wire.send(kPost);
+  auto& reply = *peer.handler.replies[0];
+  reply.gather_events();
+  REQUIRE(reply.send_event("a"));
+  peer.wire.run();
+  CHECK(has(peer.take(), "9\r\ndata: a\n\n\r\n"));  // nobody waits for a first one
+  CHECK(peer.wire.pause == EventPacer::kEventPause);
+  REQUIRE(reply.send_event("b"));
+  REQUIRE(reply.send_event("c"));
+  CHECK(peer.wire.tasks.empty());  // the I/O thread is not even woken
+  peer.end_pause();
+  CHECK(peer.take() == "12\r\ndata: b\n\ndata: c\n\n\r\n");
+  REQUIRE(reply.send_event("d"));
+  SECTION("the end waits for nothing") {
+    reply.end_events();
+    peer.wire.run();
+    CHECK(peer.take() == "9\r\ndata: d\n\n\r\n0\r\n\r\n");
+  }
+  SECTION("after a pause without events the next one is written at once") {
+    peer.end_pause();
+    CHECK(has(peer.take(), "data: d"));
+    peer.end_pause();
+    CHECK_FALSE(peer.wire.pause);
+    REQUIRE(reply.send_event("e"));
+    peer.wire.run();
+    CHECK(has(peer.take(), "data: e"));
+  }
+}
+
+TEST_CASE("An event that may not wait takes along those that may", "[http]") {
+  Wire wire;
+  std::vector<std::string> flushed;
+  EventPacer pacer{{[&] { wire.tasks.emplace_back([&] { pacer.run(); }); },
+                    [&](Duration pause) { wire.pause = pause; }}};
+  const auto add = [&](const char* name, bool may_wait) {
+    pacer.add([&flushed, name] { flushed.emplace_back(name); }, may_wait);
+  };
+  add("first", true);
+  wire.run();
+  CHECK(flushed == std::vector<std::string>{"first"});
+  add("chat", true);
+  add("another chat", true);
+  CHECK(wire.tasks.empty());
+  add("keystroke", false);
+  add("keystroke again", false);
+  CHECK(wire.tasks.size() == 1);
+  wire.run();
+  CHECK(flushed.size() == 5);
+  CHECK(wire.pause);  // the one pause that was under way
 }
 
 TEST_CASE("HTTP/1.0 gets the events as they are and then the end", "[http]") {

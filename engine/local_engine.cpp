@@ -85,6 +85,7 @@ class LocalEngine final : public Engine {
   [[nodiscard]] bool wait_for_work();
   void run_tasks();
   void step();
+  void tell_of_long_step();
   void shut_down();
 
   void arrive(Arrival arrival);
@@ -124,6 +125,7 @@ class LocalEngine final : public Engine {
   std::optional<ReadyModel> ready_;
   EngineStatistics before_;  ///< of models that were unloaded
   bool wanted_ = true;       ///< load() was called last, not unload()
+  Duration longest_told_{};  ///< step while an editor was active
   bool loading_ = false;
   std::jthread loading_thread_;
   std::jthread thread_;
@@ -263,7 +265,21 @@ void LocalEngine::step() {
     fail({ErrorKind::internal,
           std::string("The engine stopped on an internal error: ") + exception.what() + "."});
   }
+  tell_of_long_step();
   publish_progress();
+}
+
+/// A keystroke may have waited for the end of it.
+void LocalEngine::tell_of_long_step() {
+  if (!ready_) return;
+  const auto& [took, shape] = ready_->scheduler->longest_while_typing();
+  if (took <= longest_told_) return;
+  longest_told_ = took;
+  log_->debug(
+      "longest step while an editor is active: {:.1f} ms for {} prompt tokens from position {} "
+      "({} requests, {:.0f} ms aimed at) and {} tokens decoded, {} a keystroke",
+      to_milliseconds(took), shape.prompt_tokens, shape.position, shape.prompts,
+      to_milliseconds(shape.target), shape.decoding, shape.serves_keystroke ? "for" : "without");
 }
 
 void LocalEngine::shut_down() {

@@ -30,8 +30,9 @@ struct LocalEngineOptions {
   /// Targets of a prefill step. While no editor is active or the step serves a keystroke (then
   /// RunnerInfo::keystroke_step, if that is shorter):
   Duration keystroke_step = std::chrono::milliseconds(40);
-  /// and where a keystroke may come during it. Below 10 ms, which a step is to keep to.
-  Duration background_step = std::chrono::milliseconds(8);
+  /// and where a keystroke may come during it. A step is to keep to 10 ms, and other programs that
+  /// take their turn in the middle of it make it some milliseconds longer.
+  Duration background_step = std::chrono::milliseconds(6);
 };
 
 /// Starts the engine thread, which loads the model at once unless `start_off`.

@@ -114,6 +114,9 @@ Result<bool> Scheduler::step() {
   ++totals_.steps;
   const Duration took = clock_.now() - now;
   totals_.longest_step = std::max(totals_.longest_step, took);
+  if (planner_.shape().editor_active && took > longest_while_typing_.took) {
+    longest_while_typing_ = {took, planner_.shape()};
+  }
   planner_.step_took(took);
   if (!computed) return pass_on(std::move(computed));
   return true;

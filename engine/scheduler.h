@@ -32,6 +32,11 @@ struct Submission {
 /// Ends a request that never became a sequence.
 void refuse(const Submission& submission, const Ending& ending, TimePoint now);
 
+struct TimedStep {
+  Duration took{};
+  StepShape shape;
+};
+
 class Scheduler {
  public:
   /// The runner and the clock must outlive the scheduler.
@@ -58,6 +63,9 @@ class Scheduler {
   [[nodiscard]] bool idle() const { return running_.empty() && waiting_.size() == 0; }
   /// A keystroke or chat request is there.
   [[nodiscard]] bool busy() const;
+
+  /// The longest step so far during which an editor was active.
+  [[nodiscard]] const TimedStep& longest_while_typing() const { return longest_while_typing_; }
 
   /// Adds the counters and sets the gauges.
   void report(EngineStatistics& statistics) const;
@@ -106,6 +114,7 @@ class Scheduler {
   std::vector<Sequence*> ended_;
 
   EngineStatistics totals_;
+  TimedStep longest_while_typing_;
   std::optional<TimePoint> forward_ended_;  ///< of the step before, if there was work ever since
 };
 

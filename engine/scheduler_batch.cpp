@@ -24,12 +24,13 @@ std::span<const BatchEntry> BatchPlanner::plan(const Sequences& running, FairSha
   entries_.clear();
   ranked_.clear();
   tokens_ = 0;
-  prefills_ = 0;
+  shape_ = {};
   if (running.empty()) return entries_;
   const auto most_urgent = [](const auto& sequence) { return sequence->scheduling.effective; };
   const Priority urgent = most_urgent(*std::ranges::min_element(running, {}, most_urgent));
   if (urgent == Priority::keystroke) keystroke_arrived(now);
-  editor_active_ = last_keystroke_ && now - *last_keystroke_ < kEditorIdleAfter;
+  shape_.serves_keystroke = urgent == Priority::keystroke;
+  shape_.editor_active = last_keystroke_ && now - *last_keystroke_ < kEditorIdleAfter;
 
   rank(running, shares, urgent, now);
   const int most_tokens = runner_.info().max_batch_tokens;
@@ -75,19 +76,20 @@ void BatchPlanner::rank(const Sequences& running, FairShares& shares, Priority u
 /// How long the step may take. `relaxed`: nobody but those it serves waits for its end, so far.
 Duration BatchPlanner::target(bool relaxed) const {
   if (!relaxed) return options_.background_step;
-  if (!editor_active_) return options_.keystroke_step;
+  if (!shape_.editor_active) return options_.keystroke_step;
   return std::min(options_.keystroke_step, runner_.info().keystroke_step);
 }
 
 /// How many tokens of the sequence the step still has time for.
-int BatchPlanner::room_for(const Sequence& sequence, Priority urgent) const {
+int BatchPlanner::room_for(const Sequence& sequence, Priority urgent) {
   const bool served_first = sequence.scheduling.effective == urgent;
-  const bool relaxed = served_first && (urgent == Priority::keystroke || !editor_active_);
+  const bool relaxed = served_first && (urgent == Priority::keystroke || !shape_.editor_active);
   // Decoding is not cut where nobody waits for the step to end.
   if (relaxed && sequence.decoding()) return 1;
-  const int budget = std::max(1, runner_.tokens_within(target(relaxed), sequence.table.tokens()));
+  shape_.target = target(relaxed);
+  const int budget = std::max(1, runner_.tokens_within(shape_.target, sequence.table.tokens()));
   // Many decoding sequences must not keep a new one out.
-  const int guaranteed = prefills_ == 0 ? std::max(1, budget / 4) : 0;
+  const int guaranteed = shape_.prompts == 0 ? std::max(1, budget / 4) : 0;
   if (sequence.decoding()) return budget - tokens_;
   return std::max(budget - tokens_, guaranteed);
 }
@@ -101,7 +103,12 @@ void BatchPlanner::add(Sequence& sequence, int room) {
   }
   entries_.push_back({&sequence, count});
   tokens_ += count;
-  if (!sequence.decoding()) ++prefills_;
+  if (sequence.decoding()) {
+    ++shape_.decoding;
+    return;
+  }
+  if (shape_.prompts++ == 0) shape_.position = sequence.table.tokens();
+  shape_.prompt_tokens += count;
 }
 
 }  // namespace caretd::engine

@@ -20,6 +20,17 @@ struct BatchEntry {
   int count = 0;  ///< of its pending tokens
 };
 
+/// What a step is made of: says afterwards why it took so long.
+struct StepShape {
+  bool editor_active = false;
+  bool serves_keystroke = false;
+  int decoding = 0;       ///< sequences with one token each
+  int prompts = 0;        ///< sequences with tokens of their prompts
+  int prompt_tokens = 0;  ///< of all of them
+  int position = 0;       ///< of the first token of the first of them
+  Duration target{};      ///< that the prompt tokens were counted for
+};
+
 /// Rules, in this order:
 /// - The most urgent class that is running takes part. Every now and then one step takes the others
 ///   along, so that they are slowed down but never stopped.
@@ -38,6 +49,8 @@ class BatchPlanner {
   /// `running` have pending tokens. The result is valid until the next call.
   [[nodiscard]] std::span<const BatchEntry> plan(const Sequences& running, FairShares& shares,
                                                  TimePoint now);
+  /// Of the plan that was made last.
+  [[nodiscard]] const StepShape& shape() const { return shape_; }
 
  private:
   struct Ranked {
@@ -48,7 +61,7 @@ class BatchPlanner {
   void rank(const Sequences& running, FairShares& shares, Priority urgent, TimePoint now);
   [[nodiscard]] Duration patience(Priority priority) const;
   [[nodiscard]] Duration target(bool relaxed) const;
-  [[nodiscard]] int room_for(const Sequence& sequence, Priority urgent) const;
+  [[nodiscard]] int room_for(const Sequence& sequence, Priority urgent);
   void add(Sequence& sequence, int room);
   void note_classes_served(TimePoint now);
 
@@ -61,9 +74,8 @@ class BatchPlanner {
   // Reused from step to step.
   std::vector<Ranked> ranked_;
   std::vector<BatchEntry> entries_;
-  bool editor_active_ = false;
   int tokens_ = 0;  ///< planned so far
-  int prefills_ = 0;
+  StepShape shape_;
 };
 
 }  // namespace caretd::engine

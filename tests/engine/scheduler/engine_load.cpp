@@ -1,10 +1,11 @@
 // Load on the embedded model through engine.h: chats decoding together, keystrokes among them,
 // and what the scheduler costs. Prints one figure a line.
 //
-//   engine_load [--keystroke-step MS] [--background-step MS] [--chats N] [--keystrokes] [FOLDER]
+//   engine_load [--keystroke-step MS] [--background-step MS] [--chats N] [--keystrokes] [--steps]
+//               [FOLDER]
 //
 // --chats N: nothing but N chats, five times. --keystrokes: nothing but keystrokes, so that an
-// editor is active from the first step to the last.
+// editor is active from the first step to the last. --steps: logs which step was the longest.
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -32,6 +33,7 @@ struct Options {
   LocalEngineOptions engine;
   int chats = 0;
   bool keystrokes = false;
+  std::string log_level = "warn";
 };
 
 Options parse(int argc, char** argv) {
@@ -49,6 +51,8 @@ Options parse(int argc, char** argv) {
       options.chats = std::stoi(argv[++i]);
     } else if (std::strcmp(argv[i], "--keystrokes") == 0) {
       options.keystrokes = true;
+    } else if (std::strcmp(argv[i], "--steps") == 0) {
+      options.log_level = "debug";
     } else {
       options.folder = argv[i];
     }
@@ -93,7 +97,7 @@ class Load {
                          folder};
     };
     engine_ = make_local_engine(std::move(loader), options.engine, clock_,
-                                caretd::make_stderr_logger("warn"));
+                                caretd::make_stderr_logger(options.log_level));
   }
 
   std::shared_ptr<CountingSink> submit(std::vector<TokenId> prompt, GenerationRequest request) {

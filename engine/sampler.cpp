@@ -49,18 +49,19 @@ BestTwo best_of(const OutputRow& row, std::span<const TokenId> allowed, TokenId 
 }
 
 /// The natural logarithm of the probability that `allowed` has together; 0 where it is empty, which
-/// allows all. The likeliest is taken out of the sum, so that it is never that of nothing.
-float logprob_of_all(std::span<const TokenId> allowed, const OutputRow& row, TokenId vocab) {
+/// allows all. That of `chosen`, one of them, is taken out of the sum, which is then never 0.
+float logprob_of_all(std::span<const TokenId> allowed, const OutputRow& row, TokenId vocab,
+                     const SampledToken& chosen) {
   if (allowed.empty()) return 0.0F;
-  const float best = best_of(row, allowed, vocab).first.logit;
+  const double reference = static_cast<double>(chosen.logprob) + row.log_sum_exp;
   const auto limit = std::min<size_t>(row.logits.size(), static_cast<size_t>(vocab));
   double sum = 0.0;
   for (const TokenId id : allowed) {
     if (std::cmp_less(id, limit)) {
-      sum += std::exp(static_cast<double>(row.logits[static_cast<size_t>(id)]) - best);
+      sum += std::exp(static_cast<double>(row.logits[static_cast<size_t>(id)]) - reference);
     }
   }
-  return best - row.log_sum_exp + static_cast<float>(std::log(sum));
+  return chosen.logprob + static_cast<float>(std::log(sum));
 }
 
 }  // namespace
@@ -110,7 +111,7 @@ std::optional<SampledToken> Sampler::choose(const OutputRow& row, std::span<cons
                                             int step) {
   if (!allowed.empty() && row.logits.empty()) return std::nullopt;
   auto chosen = choose_from(row, allowed, step);
-  if (chosen) chosen->allowed_logprob = logprob_of_all(allowed, row, vocab_);
+  if (chosen) chosen->allowed_logprob = logprob_of_all(allowed, row, vocab_, *chosen);
   return chosen;
 }
 

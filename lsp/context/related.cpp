@@ -63,9 +63,13 @@ bool is_covered(const std::vector<RelatedPiece>& pieces, const RelatedPiece& pie
 void add_definitions(std::vector<RelatedPiece>& pieces, std::span<const std::string> names,
                      std::span<const OpenFile> files, DefinitionIndex& index,
                      const ShownStretch& shown, const RelatedOptions& options) {
+  std::vector<FileDefinitions> known;
+  known.reserve(files.size());
+  for (const OpenFile& file : files) known.push_back(index.definitions_of(file));
   for (const std::string& name : names) {
-    for (const OpenFile& file : files) {
-      const std::optional<Definition> found = index.find(file, name);
+    for (std::size_t i = 0; i < files.size(); ++i) {
+      const OpenFile& file = files[i];
+      const std::optional<Definition> found = known[i].find(name);
       if (!found) continue;
       if (overlaps(shown, file.document->id, found->begin, found->end)) break;
       RelatedPiece piece =
@@ -101,7 +105,8 @@ DefinitionIndex::Entry DefinitionIndex::entry_of(const OpenFile& file) {
   const Document& document = *file.document;
   {
     const std::lock_guard lock(mutex_);
-    const Entry known = entries_.contains(document.id) ? entries_[document.id] : Entry{};
+    const auto found = entries_.find(document.id);
+    const Entry known = found == entries_.end() ? Entry{} : found->second;
     const bool current = known.definitions && known.revision == document.revision;
     if (current || !file.tree) return known;
   }
@@ -116,15 +121,19 @@ DefinitionIndex::Entry DefinitionIndex::entry_of(const OpenFile& file) {
   return fresh;
 }
 
-std::optional<Definition> DefinitionIndex::find(const OpenFile& file, const std::string& name) {
-  const Entry entry = entry_of(file);
-  if (!entry.definitions) return std::nullopt;
-  const auto found = entry.definitions->find(name);
-  if (found == entry.definitions->end()) return std::nullopt;
-  const Document& document = *file.document;
-  if (entry.revision == document.revision) return found->second;
-  const auto edits = documents_.edits_between(document.id, entry.revision, document.revision);
-  return edits ? moved(found->second, *edits) : std::nullopt;
+FileDefinitions DefinitionIndex::definitions_of(const OpenFile& file) {
+  Entry entry = entry_of(file);
+  return {std::move(entry.definitions), entry.revision, file.document, documents_};
+}
+
+std::optional<Definition> FileDefinitions::find(const std::string& name) {
+  if (!definitions_) return std::nullopt;
+  const auto found = definitions_->find(name);
+  if (found == definitions_->end()) return std::nullopt;
+  if (!std::exchange(asked_for_edits_, true)) {
+    edits_ = documents_.edits_between(document_->id, revision_, document_->revision);
+  }
+  return edits_ ? moved(found->second, *edits_) : std::nullopt;
 }
 
 void DefinitionIndex::forget(std::uint64_t document_id) {

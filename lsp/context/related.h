@@ -13,6 +13,7 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "lsp/context/prompt_parts.h"
@@ -52,6 +53,31 @@ struct OpenFile {
 /// The first definition of each name.
 using DefinitionsByName = std::unordered_map<std::string, Definition>;
 
+/// What is known of one file's definitions, for many names. One thread at a time.
+class FileDefinitions {
+ public:
+  /// `definitions` (may be null) are those of `revision` of the file. `documents` is asked for the
+  /// edits since, once and only where a name is found.
+  FileDefinitions(std::shared_ptr<const DefinitionsByName> definitions, std::uint64_t revision,
+                  DocumentSnapshot document, const DocumentStore& documents)
+      : definitions_(std::move(definitions)),
+        revision_(revision),
+        document_(std::move(document)),
+        documents_(documents) {}
+
+  /// The first definition of `name`, where it is in the file's present text; one whose beginning or
+  /// end was edited away is not found.
+  [[nodiscard]] std::optional<Definition> find(const std::string& name);
+
+ private:
+  std::shared_ptr<const DefinitionsByName> definitions_;
+  std::uint64_t revision_ = 0;
+  DocumentSnapshot document_;
+  const DocumentStore& documents_;
+  std::optional<std::vector<ByteEdit>> edits_;
+  bool asked_for_edits_ = false;
+};
+
 /// Definitions of open documents, kept until a newer tree of theirs comes. Thread-safe.
 class DefinitionIndex {
  public:
@@ -59,10 +85,9 @@ class DefinitionIndex {
   DefinitionIndex(DefinitionFinder& finder, const DocumentStore& documents)
       : finder_(finder), documents_(documents) {}
 
-  /// The first definition of `name`, where it is in the file's present text. Without a tree of this
-  /// revision those of the last one count, moved by the edits since; one whose beginning or end was
-  /// edited away is not found.
-  [[nodiscard]] std::optional<Definition> find(const OpenFile& file, const std::string& name);
+  /// Without a tree of this revision the definitions of the last one count, moved by the edits
+  /// since.
+  [[nodiscard]] FileDefinitions definitions_of(const OpenFile& file);
   void forget(std::uint64_t document_id);
 
  private:

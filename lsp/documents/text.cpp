@@ -57,7 +57,12 @@ TextPoint Text::point_at(std::size_t offset) const {
 
 ByteEdit Text::replace(std::size_t begin, std::size_t end, std::string_view with) {
   ByteEdit edit{begin, end, begin + with.size(), point_at(begin), point_at(end), {}};
-  bytes_.replace(begin, end - begin, with);
+  // Put together anew: a string that grows in place keeps room to double, in every version of a
+  // document that somebody holds.
+  std::string bytes;
+  bytes.reserve(bytes_.size() - (end - begin) + with.size());
+  bytes.append(bytes_, 0, begin).append(with).append(bytes_, end);
+  bytes_ = std::move(bytes);
 
   // A line start outside of [begin, end] keeps both bytes that make it one, so only this stretch
   // is looked at again and what follows it moves.

@@ -191,6 +191,14 @@ int TokenBuffer::count(std::string_view text) const {
   return estimate(text.size());
 }
 
+std::size_t TokenBuffer::bytes() const {
+  std::size_t total = document_->text.size() + lines_.size() * (sizeof(LinePtr) + sizeof(Line));
+  for (const LinePtr& line : lines_) {
+    total += line->ids.size() * sizeof(engine::TokenId) + line->secrets.size() * sizeof(SecretSpan);
+  }
+  return total;
+}
+
 bool TokenBuffer::touches_secret(std::size_t begin, std::size_t end) const {
   const Text& text = document_->text;
   for (std::size_t line = text.line_of(begin); line < line_count() && text.line_start(line) <= end;
@@ -209,22 +217,23 @@ TokenBufferPtr TokenBuffers::buffer_of(const DocumentSnapshot& document,
   TokenBufferPtr known;
   {
     const std::lock_guard lock(mutex_);
-    const auto entry = buffers_.find(document->id);
-    if (entry != buffers_.end()) known = entry->second;
+    if (const TokenBufferPtr* entry = buffers_.use(document->id)) known = *entry;
   }
   const bool current = known && known->document().revision == document->revision &&
                        known->tokenizer() == tokenizer.get();
   if (current) return known;
   TokenBufferPtr buffer = TokenBuffer::build(document, tokenizer, known.get());
   const std::lock_guard lock(mutex_);
-  TokenBufferPtr& entry = buffers_[document->id];
-  if (!entry || entry->document().revision <= document->revision) entry = buffer;
+  const TokenBufferPtr* latest = buffers_.find(document->id);
+  if (!latest || (*latest)->document().revision <= document->revision) {
+    buffers_.put(document->id, buffer, buffer->bytes());
+  }
   return buffer;
 }
 
 void TokenBuffers::forget(std::uint64_t document_id) {
   const std::lock_guard lock(mutex_);
-  buffers_.erase(document_id);
+  buffers_.forget(document_id);
 }
 
 }  // namespace caretd::lsp

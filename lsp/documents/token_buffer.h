@@ -3,7 +3,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <map>
 #include <memory>
 #include <mutex>
 #include <span>
@@ -13,6 +12,7 @@
 
 #include "engine/engine.h"
 #include "lsp/context/secrets.h"
+#include "lsp/documents/document_cache.h"
 #include "lsp/documents/document_store.h"
 
 namespace caretd::lsp {
@@ -53,6 +53,10 @@ class TokenBuffer {
 
   [[nodiscard]] const engine::Tokenizer* tokenizer() const { return tokenizer_.get(); }
 
+  /// What the buffer takes, the version of the document that it holds included; lines shared with
+  /// other buffers or with one another count as often as they are there.
+  [[nodiscard]] std::size_t bytes() const;
+
   /// Of arbitrary text, in the same way as the lines.
   [[nodiscard]] int count(std::string_view text) const;
 
@@ -85,10 +89,15 @@ class TokenBuffer {
 
 using TokenBufferPtr = std::shared_ptr<const TokenBuffer>;
 
-/// The newest token buffer of each open document. Thread-safe; encoding runs on the caller's
-/// thread.
+/// The newest token buffers of the open documents used last. Thread-safe; encoding runs on the
+/// caller's thread.
 class TokenBuffers {
  public:
+  static constexpr std::size_t kBudget = std::size_t{32} << 20;
+
+  /// The buffers kept take `budget` bytes at most, save a single one that is larger.
+  explicit TokenBuffers(std::size_t budget = kBudget) : buffers_(budget) {}
+
   /// The buffer of exactly this revision, encoded now if need be.
   [[nodiscard]] TokenBufferPtr buffer_of(const DocumentSnapshot& document,
                                          const std::shared_ptr<const engine::Tokenizer>& tokenizer);
@@ -96,7 +105,7 @@ class TokenBuffers {
 
  private:
   std::mutex mutex_;
-  std::map<std::uint64_t, TokenBufferPtr> buffers_;
+  DocumentCache<TokenBufferPtr> buffers_;
 };
 
 }  // namespace caretd::lsp

@@ -68,12 +68,7 @@ bool AcceptanceTracker::follow(Watched& watched, const DocumentSnapshot& now) {
   Shown& shown = watched.shown.front();
   const auto present = present_bytes(*shown.base, shown.begin, shown.end, shown.text, *now);
   if (!present) {
-    if (shown.by_words) {
-      statistics_.count_accepted(Acceptance::words, static_cast<std::int64_t>(shown.present),
-                                 now->language_id);
-      watched.accepted.push_back({shown.begin, shown.text.substr(0, shown.present), clock_.now()});
-    }
-    watched.shown.clear();
+    end_shown(watched);
     return false;
   }
   const std::size_t step = *present > shown.present ? *present - shown.present : 0;
@@ -93,6 +88,16 @@ bool AcceptanceTracker::follow(Watched& watched, const DocumentSnapshot& now) {
   return how == Acceptance::full;
 }
 
+void AcceptanceTracker::end_shown(Watched& watched) {
+  for (const Shown& shown : watched.shown) {
+    if (!shown.by_words) continue;
+    statistics_.count_accepted(Acceptance::words, static_cast<std::int64_t>(shown.present),
+                               watched.language);
+    watched.accepted.push_back({shown.begin, shown.text.substr(0, shown.present), clock_.now()});
+  }
+  watched.shown.clear();
+}
+
 void AcceptanceTracker::settle(Watched& watched, const Document& document, TimePoint until) {
   std::erase_if(watched.accepted, [&](const Accepted& accepted) {
     if (accepted.at > until) return false;
@@ -109,6 +114,11 @@ void AcceptanceTracker::confirm(std::uint64_t suggestion) {
                                watched.language);
     watched.shown.clear();
   }
+}
+
+void AcceptanceTracker::on_left(std::uint64_t document) {
+  const auto found = documents_.find(document);
+  if (found != documents_.end()) end_shown(found->second);
 }
 
 void AcceptanceTracker::on_close(const DocumentSnapshot& last) {

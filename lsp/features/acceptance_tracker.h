@@ -28,6 +28,8 @@ class AcceptanceTracker {
   bool on_change(const DocumentSnapshot& before, const DocumentSnapshot& now);
   /// The editor's word that the suggestion was accepted as a whole.
   void confirm(std::uint64_t suggestion);
+  /// Other documents are in use now: what is on its screen is no longer followed.
+  void on_left(std::uint64_t document);
   void on_close(const DocumentSnapshot& last);
 
  private:
@@ -56,6 +58,8 @@ class AcceptanceTracker {
 
   /// True: accepted as a whole, at one stroke.
   bool follow(Watched& watched, const DocumentSnapshot& now);
+  /// The suggestion left the screen; the words of it that were taken count.
+  void end_shown(Watched& watched);
   void settle(Watched& watched, const Document& document, TimePoint until);
 
   Statistics& statistics_;

@@ -102,16 +102,21 @@ void CompletionService::supersede(DocumentState& state) {
   answer(take_waiting(state), Outcome::superseded);
 }
 
-// Every suggestion keeps a version of its document, so only documents in use keep suggestions.
+// Suggestions and traces keep versions of their document, so only documents in use have any.
 void CompletionService::note_use(std::uint64_t document) {
   std::erase(in_use_, document);
   in_use_.push_back(document);
   if (in_use_.size() <= kDocumentsInUse) return;
-  const auto left = documents_.find(in_use_.front());
+  const std::uint64_t left = in_use_.front();
   in_use_.pop_front();
-  if (left == documents_.end()) return;
-  left->second.cache.clear();
-  left->second.traces.clear();
+  acceptance_.on_left(left);
+  const auto found = documents_.find(left);
+  if (found == documents_.end()) return;
+  DocumentState& state = found->second;
+  state.cache.clear();
+  state.traces.clear();
+  state.last_trace.reset();
+  state.stale.reset();
 }
 
 void CompletionService::cancel(std::uint64_t document, std::uint64_t ticket) {

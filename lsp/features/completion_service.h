@@ -79,7 +79,8 @@ class CompletionService : public std::enable_shared_from_this<CompletionService>
   /// that an editor rewrites (formats) in the same stroke.
   void accepted(std::uint64_t suggestion) { acceptance_.confirm(suggestion); }
 
-  /// How the last suggestion of a document came about; null before the first.
+  /// How the last suggestion of a document came about; null before the first, and again once
+  /// several other documents were asked about.
   [[nodiscard]] const CompletionTrace* trace(std::uint64_t document) const;
 
  private:
@@ -121,6 +122,7 @@ class CompletionService : public std::enable_shared_from_this<CompletionService>
   void answer_with(DocumentState& state, std::vector<Offer> offers, AnswerSource source);
   [[nodiscard]] Ask take_waiting(DocumentState& state);
   void supersede(DocumentState& state);
+  /// The document asked about is in use; the one asked about the longest ago may not be any more.
   void note_use(std::uint64_t document);
   void cancel(std::uint64_t document, std::uint64_t ticket);
   [[nodiscard]] bool is_current(const Document& document) const;

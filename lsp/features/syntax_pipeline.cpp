@@ -231,7 +231,9 @@ CompletionPlan SyntaxPipeline::plan(const PlanRequest& request) {
 }
 
 void SyntaxPipeline::prepare(const DocumentSnapshot& document, const PromptModel& model) {
-  (void)trees_.tree_of(document);
+  const SyntaxTreePtr tree = trees_.tree_of(document);
+  // Found now: the tree goes when enough other files are in use, its definitions stay.
+  if (tree) (void)definitions_.definitions_of({document, {}, tree});
   if (model.tokenizer) (void)tokens_.buffer_of(document, model.tokenizer);
 }
 

@@ -5,6 +5,10 @@
 namespace caretd::lsp {
 namespace {
 
+// Of a node that can be seen: most leaves lie within their parents, and long lists have nodes of
+// their own between. 80 to 160 were measured in files of five languages.
+constexpr std::size_t kNodeBytes = 120;
+
 struct Deadline {
   const Clock& clock;
   TimePoint end;
@@ -49,6 +53,10 @@ bool has_lone_carriage_return(std::string_view text) {
 }
 
 }  // namespace
+
+std::size_t SyntaxTree::bytes() const {
+  return ts_node_descendant_count(root()) * kNodeBytes;
+}
 
 Parser::Parser(const Language& language) : language_(&language) {
   if (!language.grammar) return;

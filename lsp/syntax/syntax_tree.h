@@ -24,6 +24,8 @@ class SyntaxTree {
   [[nodiscard]] const Language& language() const { return language_; }
   [[nodiscard]] TSNode root() const { return ts_tree_root_node(tree_.get()); }
   [[nodiscard]] const TSTree* get() const { return tree_.get(); }
+  /// What the tree takes, estimated from the number of its nodes.
+  [[nodiscard]] std::size_t bytes() const;
 
  private:
   struct Delete {

@@ -1,7 +1,5 @@
 #include "lsp/syntax/tree_store.h"
 
-#include <optional>
-
 namespace caretd::lsp {
 
 SyntaxTreePtr TreeStore::parse_from(const Entry* known, const Document& document) const {
@@ -13,13 +11,14 @@ SyntaxTreePtr TreeStore::parse_from(const Entry* known, const Document& document
   return parse(language, document.text.view(), limits_, clock_);
 }
 
+std::optional<TreeStore::Entry> TreeStore::use(std::uint64_t document_id) {
+  const std::lock_guard lock(mutex_);
+  const Entry* entry = entries_.use(document_id);
+  return entry ? std::optional(*entry) : std::nullopt;
+}
+
 SyntaxTreePtr TreeStore::tree_of(const DocumentSnapshot& document) {
-  std::optional<Entry> known;
-  {
-    const std::lock_guard lock(mutex_);
-    const auto entry = entries_.find(document->id);
-    if (entry != entries_.end()) known = entry->second;
-  }
+  const std::optional<Entry> known = use(document->id);
   if (known && known->tree && known->revision == document->revision) return known->tree;
   if (known && !known->tree && document->revision < known->revision + kRetryAfter) return nullptr;
 
@@ -27,28 +26,28 @@ SyntaxTreePtr TreeStore::tree_of(const DocumentSnapshot& document) {
   const SyntaxTreePtr tree = parse_from(reusable ? &*known : nullptr, *document);
 
   const std::lock_guard lock(mutex_);
-  Entry& entry = entries_[document->id];
-  if (document->revision >= entry.revision) entry = {document->revision, tree};
+  const Entry* latest = entries_.find(document->id);
+  if (!latest || document->revision >= latest->revision) {
+    entries_.put(document->id, {document->revision, tree}, tree ? tree->bytes() : 0);
+  }
   return tree;
 }
 
 SyntaxTreePtr TreeStore::find(const Document& document) const {
   const std::lock_guard lock(mutex_);
-  const auto entry = entries_.find(document.id);
-  if (entry == entries_.end() || entry->second.revision != document.revision) return nullptr;
-  return entry->second.tree;
+  const Entry* entry = entries_.find(document.id);
+  return entry && entry->revision == document.revision ? entry->tree : nullptr;
 }
 
 bool TreeStore::has_older(const Document& document) const {
   const std::lock_guard lock(mutex_);
-  const auto entry = entries_.find(document.id);
-  return entry != entries_.end() && entry->second.tree &&
-         entry->second.revision < document.revision;
+  const Entry* entry = entries_.find(document.id);
+  return entry && entry->tree && entry->revision < document.revision;
 }
 
 void TreeStore::forget(std::uint64_t document_id) {
   const std::lock_guard lock(mutex_);
-  entries_.erase(document_id);
+  entries_.forget(document_id);
 }
 
 }  // namespace caretd::lsp

@@ -20,15 +20,16 @@ FILES = 200
 LINES = 2000
 EDITS_PER_SECOND = 1000
 EDITS_PER_SUGGESTION = 199  # files take turns
-# Beside the KV cache, which has its own: 1,024 remembered edits of each file, and the trees and
-# tokens of files in which suggestions were asked for.
+# Beside the KV cache, which has its own: 1,024 remembered edits of each file, and what of the
+# budgets for syntax trees (64 MiB) and tokens (32 MiB) was not in use after the first seconds.
 GROWTH_MIB = 64.0 if FULL_SECONDS else 256.0
 
-BODIES = {
-    "python": "    value = compute(first, second)  # a line of ordinary length\n",
-    "javascript": "const value = compute(first, second); // a line of ordinary length\n",
-    "go": "\tvalue := compute(first, second) // a line of ordinary length\n",
-    "plaintext": "    value = compute(first, second)  # a line of ordinary length\n",
+# No two lines are equal, as in a file that somebody wrote: tokens of equal lines are shared.
+LINES_OF = {
+    "python": "    value_{0} = compute(first, {0})  # a line of ordinary length\n",
+    "javascript": "const value_{0} = compute(first, {0}); // a line of ordinary length\n",
+    "go": "\tvalue_{0} := compute(first, {0}) // a line of ordinary length\n",
+    "plaintext": "    value_{0} = compute(first, {0})  # a line of ordinary length\n",
 }
 
 
@@ -54,9 +55,10 @@ class EditLoad(unittest.TestCase):
         self.client.wait_until_ready()
         self.uris = []
         for i in range(FILES):
-            language = list(BODIES)[i % len(BODIES)]
+            language = list(LINES_OF)[i % len(LINES_OF)]
             uri = f"file:///project/many{i}.{language}"
-            self.client.open(uri, BODIES[language] * LINES, language)
+            text = "".join(LINES_OF[language].format(line) for line in range(LINES))
+            self.client.open(uri, text, language)
             self.uris.append(uri)
         self.client.request("caretd/status", None)
 
@@ -100,10 +102,12 @@ class EditLoad(unittest.TestCase):
         _, edit = self.edits(SECONDS / 3, 0, True)
         before, cached = resident_mib(self.client.process.pid), self.kv_mib()
         times, edit = self.edits(SECONDS, edit, False)
-        self.assertLess(percentile(times, 0.99), P99_MILLISECONDS)
         self.edits(SECONDS, edit, True)
         growth = resident_mib(self.client.process.pid) - before
-        self.assertLess(growth - max(0.0, self.kv_mib() - cached), GROWTH_MIB)
+        with self.subTest("memory"):
+            self.assertLess(growth - max(0.0, self.kv_mib() - cached), GROWTH_MIB)
+        with self.subTest("time"):
+            self.assertLess(percentile(times, 0.99), P99_MILLISECONDS)
 
 
 if __name__ == "__main__":

@@ -72,6 +72,21 @@ TEST_CASE("only edited lines are encoded again") {
   CHECK(after->tokens(60) == before->tokens(60));
 }
 
+TEST_CASE("the buffers used last are kept within their budget") {
+  const auto tokenizer = tiny_tokenizer();
+  DocumentStore documents(1);
+  const DocumentSnapshot first = documents.open("a.py", "python", 1, sample());
+  const DocumentSnapshot second = documents.open("b.py", "python", 1, sample());
+  const std::size_t bytes = TokenBuffer::build(first, tokenizer, nullptr)->bytes();
+  CHECK(bytes > 2 * first->text.size());
+  TokenBuffers buffers(bytes);
+  const std::weak_ptr<const TokenBuffer> before = buffers.buffer_of(first, tokenizer);
+  CHECK_FALSE(before.expired());
+  const std::weak_ptr<const TokenBuffer> after = buffers.buffer_of(second, tokenizer);
+  CHECK(before.expired());
+  CHECK_FALSE(after.expired());
+}
+
 TEST_CASE("a secret is cut whole wherever the cut is") {
   DocumentStore documents(1);
   const std::string text = "a = 1\npassword = \"s3cr!tPw9\"\n";

@@ -182,6 +182,12 @@ TEST_CASE("suggestions are kept for the documents in use, and not for every one 
   CHECK(ask_in(1) == 2);
   CHECK(ask_in(0) == 2);
   for (int file = 2; file <= 10; ++file) ask_in(file);
+  const auto why = [&](int file) {
+    const Json uri = "file:///" + std::to_string(file) + ".py";
+    return client.request("caretd/why", {{"textDocument", {{"uri", uri}}}})["result"];
+  };
+  CHECK(why(0).is_null());
+  CHECK(why(10)["text"] == "one");
   CHECK(ask_in(0) == 12);
 }
 

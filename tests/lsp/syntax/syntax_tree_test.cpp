@@ -3,6 +3,8 @@
 #include <random>
 #include <string>
 
+#include <malloc.h>
+
 #include "lsp/syntax/tree_store.h"
 #include "tests/helpers/catch.h"
 
@@ -120,6 +122,42 @@ TEST_CASE("the store parses each revision and skips those nobody asked for") {
   trees.forget(latest->id);
   CHECK_FALSE(trees.find(*latest));
 }
+
+TEST_CASE("the store keeps the trees used last within its budget") {
+  const ManualClock clock;  // no parse takes too long
+  DocumentStore documents(1);
+  const DocumentSnapshot first = documents.open("a.py", "python", 1, long_source(100));
+  const DocumentSnapshot second = documents.open("b.py", "python", 1, long_source(100));
+  const DocumentSnapshot third = documents.open("c.py", "python", 1, long_source(100));
+  const std::size_t bytes = parse(find_language("python"), first->text.view(), {}, clock)->bytes();
+  TreeStore trees(documents, clock, {}, 2 * bytes);
+  REQUIRE(trees.tree_of(first));
+  REQUIRE(trees.tree_of(second));
+  CHECK(trees.find(*first));
+  REQUIRE(trees.tree_of(first));  // used again
+  REQUIRE(trees.tree_of(third));
+  CHECK(trees.find(*first));
+  CHECK_FALSE(trees.find(*second));
+  CHECK_FALSE(trees.has_older(*second));
+  CHECK(trees.tree_of(second));
+}
+
+// A sanitizer's allocator does not count.
+#if defined(__GLIBC__) && !defined(__SANITIZE_ADDRESS__)
+TEST_CASE("the estimate of a tree's size is about what it takes") {
+  const ManualClock clock;  // no parse takes too long
+  for (const char* language : {"python", "javascript", "go", "c", "json"}) {
+    CAPTURE(language);
+    const std::string text = long_source(500);
+    const std::size_t before = mallinfo2().uordblks;
+    const SyntaxTreePtr tree = parse(find_language(language), text, {}, clock);
+    const std::size_t taken = mallinfo2().uordblks - before;
+    REQUIRE(tree);
+    CHECK(tree->bytes() > taken / 2);
+    CHECK(tree->bytes() < taken * 2);
+  }
+}
+#endif
 
 TEST_CASE("a file that was too slow is left alone for a while") {
   DocumentStore documents(1);

@@ -51,9 +51,12 @@ std::vector<std::shared_ptr<engine::Engine>> EngineProvider::engines() const {
 }
 
 bool EngineProvider::sleep() {
+  const auto alive = engines();  // outlives the lock: an engine that ends joins a thread
+  const std::lock_guard lock(mutex_);
   bool any = false;
-  for (const auto& engine : engines()) {
+  for (const auto& engine : alive) {
     if (engine->status().state != engine::EngineState::ready) continue;
+    sleeping_.push_back(engine);
     engine->unload();
     any = true;
   }
@@ -61,11 +64,16 @@ bool EngineProvider::sleep() {
   return any;
 }
 
+/// An engine may not have begun to unload yet; load() comes behind that all the same.
 void EngineProvider::wake() {
-  if (!asleep_.exchange(false)) return;
-  for (const auto& engine : engines()) {
-    if (engine->status().state == engine::EngineState::off) engine->load();
+  if (!asleep_) return;
+  std::vector<std::shared_ptr<engine::Engine>> alive;  // outlives the lock, too
+  const std::lock_guard lock(mutex_);
+  for (const auto& weak : std::exchange(sleeping_, {})) {
+    const auto& engine = alive.emplace_back(weak.lock());
+    if (engine != nullptr) engine->load();
   }
+  asleep_ = false;  // last: whoever finds nothing asleep may submit at once
 }
 
 }  // namespace caretd::daemon

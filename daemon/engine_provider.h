@@ -56,7 +56,8 @@ class EngineProvider {
   mutable std::mutex mutex_;
   std::vector<std::pair<Key, std::weak_ptr<engine::Engine>>> engines_;
   SessionEngines latest_;
-  std::atomic<bool> asleep_ = false;
+  std::vector<std::weak_ptr<engine::Engine>> sleeping_;
+  std::atomic<bool> asleep_ = false;  ///< sleeping_ is not empty
 };
 
 }  // namespace caretd::daemon

@@ -208,6 +208,11 @@ void LocalEngine::unload() {
 }
 
 void LocalEngine::load() {
+  {
+    // Whoever looks before the engine's thread does is told to wait, not that it is off.
+    const std::lock_guard lock(mutex_);
+    if (status_.state == EngineState::off) status_ = {.state = EngineState::starting};
+  }
   post([this] {
     wanted_ = true;
     if (!ready_) start_loading();

@@ -97,6 +97,7 @@ class DaemonProcess {
   void on_activity();
   void wait_for_signal();
   void wait_for_tick();
+  void unload_when_idle();
   void check_idleness();
   void look_for_changes();
   void reload();
@@ -113,7 +114,8 @@ class DaemonProcess {
   TaskThreads threads_;
   SessionFactory factory_;
   DefaultEngines default_engines_;  // load before the first editor or HTTP client asks
-  TimePoint last_activity_;
+  std::mutex activity_mutex_;       ///< nobody falls asleep while somebody comes
+  TimePoint last_activity_;         ///< under it
   TimePoint last_session_ = last_activity_;
   // Last, so that they end first: sessions and HTTP clients use everything above.
   std::optional<DaemonServer> server_;
@@ -161,11 +163,10 @@ Result<void> DaemonProcess::serve_http() {
   if (settings_.http.address.empty()) return {};
   const auto options = http_server_options(settings_.http, options_.insecure);
   if (!options) return fail(options.error().kind, options.error().message);
+  // At once, so that the request finds the model loading.
   const auto on_activity = [this] {
-    asio::post(io_, [this] {
-      last_session_ = clock_.now();
-      this->on_activity();
-    });
+    this->on_activity();
+    asio::post(io_, [this] { last_session_ = clock_.now(); });
   };
   auto service = HttpService::start(
       *options, [this] { return default_engines_.get(); }, on_activity, clock_, log_);
@@ -247,7 +248,9 @@ bool DaemonProcess::is_busy() const {
   return false;
 }
 
+/// On the daemon's thread or the HTTP server's.
 void DaemonProcess::on_activity() {
+  const std::lock_guard lock(activity_mutex_);
   last_activity_ = clock_.now();
   factory_.engines().wake();
 }
@@ -274,14 +277,19 @@ void DaemonProcess::wait_for_tick() {
   });
 }
 
+void DaemonProcess::unload_when_idle() {
+  const std::lock_guard lock(activity_mutex_);
+  const auto now = clock_.now();
+  const double after = settings_.daemon.idle_unload_minutes;
+  if (is_busy()) last_activity_ = now;
+  if (after <= 0 || now - last_activity_ <= minutes(after)) return;
+  if (factory_.engines().sleep()) log_->info("idle: the weights leave memory");
+}
+
 void DaemonProcess::check_idleness() {
+  unload_when_idle();
   const auto now = clock_.now();
   const auto& limits = settings_.daemon;
-  const auto unload_after = minutes(limits.idle_unload_minutes);
-  if (is_busy()) last_activity_ = now;
-  if (limits.idle_unload_minutes > 0 && now - last_activity_ > unload_after) {
-    if (factory_.engines().sleep()) log_->info("idle: the weights leave memory");
-  }
   if (server_->session_count() > 0) last_session_ = now;
   const auto exit_after = minutes(limits.exit_after_minutes);
   if (limits.exit_after_minutes > 0 && now - last_session_ > exit_after) server_->stop();

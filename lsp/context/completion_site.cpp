@@ -1,9 +1,9 @@
 #include "lsp/context/completion_site.h"
 
 #include <algorithm>
-#include <map>
 #include <optional>
 
+#include "lsp/context/literals.h"
 #include "lsp/syntax/source_tokens.h"
 #include "support/thread_clock.h"
 
@@ -14,7 +14,6 @@ namespace {
 // what a completion closes.
 constexpr std::size_t kExcerptBytes = 4000;
 constexpr std::size_t kFollowingLines = 12;
-constexpr std::size_t kIndentWindow = 400;
 
 bool is_blank(std::string_view text) {
   return trimmed(text).empty();
@@ -65,85 +64,6 @@ void track(std::string& open, char bracket, TokenClass cls) {
   if (cls == TokenClass::closer && !open.empty() && open.back() == matching_bracket(bracket)) {
     open.pop_back();
   }
-}
-
-bool is_literal_kind(std::string_view kind) {
-  return kind.find("string") != std::string_view::npos ||
-         kind.find("comment") != std::string_view::npos ||
-         kind.find("char") != std::string_view::npos || kind.find("quote_scalar") != kind.npos;
-}
-
-// The literal or comment the hole is strictly inside of; a line comment also at its end.
-std::optional<TSNode> literal_around(const SyntaxTree* tree, std::size_t hole) {
-  if (!tree || hole == 0) return std::nullopt;
-  const auto at = static_cast<std::uint32_t>(hole - 1);
-  TSNode node = ts_node_named_descendant_for_byte_range(tree->root(), at, at + 1);
-  std::optional<TSNode> found;
-  for (; !ts_node_is_null(node); node = ts_node_parent(node)) {
-    const std::string_view kind = ts_node_type(node);
-    if (kind.find("interpolation") != kind.npos || kind.find("substitution") != kind.npos) break;
-    if (!is_literal_kind(kind)) break;
-    found = node;
-  }
-  if (!found || ts_node_start_byte(*found) >= hole) return std::nullopt;
-  const bool comment = std::string_view(ts_node_type(*found)).find("comment") != std::string::npos;
-  if (ts_node_end_byte(*found) <= hole && !comment) return std::nullopt;
-  return found;
-}
-
-// The quote that is still open at the end of `line`, by scanning it; for text without a tree and
-// for strings that are not closed yet, which no grammar recognises.
-struct LineScan {
-  char quote = 0;
-  bool comment = false;
-};
-
-// Whether the letters that end at `end` are a string prefix (f, rb, L), not the end of a word.
-bool is_string_prefix(std::string_view line, std::size_t end) {
-  std::size_t begin = end;
-  while (begin > 0 && is_word_character(line[begin - 1])) --begin;
-  const std::string_view word = line.substr(begin, end - begin);
-  return word.size() <= 2 && word.find_first_not_of("rbfuRBFUL") == std::string_view::npos;
-}
-
-LineScan scan_line(const Language& language, std::string_view line) {
-  LineScan scan;
-  const bool apostrophes = language.id == "rust" || language.id == "plaintext";
-  for (std::size_t i = 0; i < line.size(); ++i) {
-    const char c = line[i];
-    if (scan.quote != 0) {
-      if (c == '\\') ++i;
-      if (c == scan.quote) scan.quote = 0;
-      continue;
-    }
-    const std::string_view head = language.comment.line;
-    if (!head.empty() && line.substr(i).starts_with(head)) {
-      scan.comment = true;
-      return scan;
-    }
-    const bool opens =
-        c == '"' || c == '`' || (c == '\'' && !apostrophes && is_string_prefix(line, i));
-    if (opens) scan.quote = c;
-  }
-  return scan;
-}
-
-// What has just been opened by the end of the typed text: """, ''' or a block comment.
-std::string_view opened_literal(const Language& language, std::string_view typed) {
-  const std::string_view line = trimmed(typed);
-  if (language.id == "python") {
-    for (const std::string_view mark : {R"(""")", "'''"}) {
-      const bool once = line.find(mark) == line.rfind(mark);
-      if (line.ends_with(mark) && once) return mark;
-    }
-  }
-  const CommentSyntax& comment = language.comment;
-  if (comment.open.empty() || comment.open == comment.line) return {};
-  const std::size_t at = line.rfind(comment.open);
-  const bool at_end = at != std::string_view::npos && line.size() <= at + comment.open.size() + 1;
-  return at_end && line.find(comment.close, at + comment.open.size()) == line.npos
-             ? comment.close
-             : std::string_view();
 }
 
 // Leading bytes of `rest` that only close what the hole's line opened.
@@ -272,9 +192,6 @@ void decide_extent(CompletionSite& site, const PromptQuery& query, const SyntaxT
   const std::optional<TSNode> literal =
       query.pending.empty() ? literal_around(tree, query.before) : std::nullopt;
   const LineScan scan = scan_line(*site.language, site.typed());
-  const auto is_comment = [](TSNode node) {
-    return std::string_view(ts_node_type(node)).find("comment") != std::string_view::npos;
-  };
   site.in_comment = scan.comment || (literal && is_comment(*literal)) ||
                     (!site.literal_end.empty() && site.literal_end == site.language->comment.close);
   if (!site.literal_end.empty() && is_blank(behind)) {
@@ -311,50 +228,6 @@ std::string_view to_string(Extent extent) {
       return "literal";
   }
   return "unknown";
-}
-
-std::string_view trimmed(std::string_view text) {
-  constexpr std::string_view kSpace = " \t\r\n\f\v";
-  const std::size_t begin = text.find_first_not_of(kSpace);
-  if (begin == std::string_view::npos) return {};
-  return text.substr(begin, text.find_last_not_of(kSpace) - begin + 1);
-}
-
-int indent_columns(std::string_view line, int tab_width) {
-  int columns = 0;
-  for (const char c : line) {
-    if (c == ' ') {
-      ++columns;
-    } else if (c == '\t') {
-      columns += tab_width - columns % tab_width;
-    } else {
-      break;
-    }
-  }
-  return columns;
-}
-
-IndentStyle detect_indent(const Text& text, std::size_t around_line) {
-  const std::size_t begin = around_line - std::min(around_line, kIndentWindow);
-  const std::size_t end = std::min(text.line_count(), around_line + kIndentWindow);
-  int tabs = 0;
-  int spaces = 0;
-  int previous = 0;
-  std::map<int, int> steps;
-  for (std::size_t i = begin; i < end; ++i) {
-    const std::string_view line = text.line(i);
-    if (line.starts_with('\t')) ++tabs;
-    if (line.starts_with("  ")) ++spaces;
-    if (is_blank(line)) continue;
-    const int columns = indent_columns(line, 4);
-    if (columns - previous > 1 && columns - previous <= 8) ++steps[columns - previous];
-    previous = columns;
-  }
-  IndentStyle style;
-  style.tabs = tabs > spaces;
-  const auto most = std::ranges::max_element(steps, {}, [](const auto& s) { return s.second; });
-  if (!style.tabs && most != steps.end()) style.width = most->first;
-  return style;
 }
 
 bool opens_block(const Language& language, std::string_view first, std::string_view last) {

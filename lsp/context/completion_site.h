@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "lsp/context/indentation.h"
 #include "lsp/context/prompt_parts.h"
 #include "lsp/syntax/syntax_tree.h"
 
@@ -21,14 +22,6 @@ enum class Extent : std::uint8_t {
   literal,    ///< to the end of the doc string or block comment that was just opened
 };
 [[nodiscard]] std::string_view to_string(Extent extent);
-
-/// How the lines of a file are indented.
-struct IndentStyle {
-  bool tabs = false;
-  int width = 4;  ///< columns of one level; of a tab where `tabs`
-
-  friend bool operator==(const IndentStyle&, const IndentStyle&) = default;
-};
 
 /// Text from bytes of a document; holds copies, so it may outlive the snapshot.
 struct CompletionSite {
@@ -72,14 +65,6 @@ struct CompletionSite {
 /// `tree` is that of the query's document, or null. A pure function; any thread.
 [[nodiscard]] CompletionSite describe_site(const PromptQuery& query, const Language& language,
                                            const SyntaxTree* tree);
-
-/// Columns of the white space a line begins with; tabs count as `tab_width` columns.
-[[nodiscard]] int indent_columns(std::string_view line, int tab_width);
-
-[[nodiscard]] IndentStyle detect_indent(const Text& text, std::size_t around_line);
-
-/// Without white space on either side.
-[[nodiscard]] std::string_view trimmed(std::string_view text);
 
 /// Whether a line opens a block that ends by indentation or a closing word: by its first or last
 /// word. `first` and `last` are words of the line, `last` may be punctuation.

@@ -3,7 +3,7 @@ local config = require('caretd.config')
 
 local M = {}
 
-local state = { id = nil, deaths = {}, stopping = false, listeners = {} }
+local state = { id = nil, deaths = {}, stopping = false }
 local restarts_per_minute = 10
 local is_011 = vim.fn.has('nvim-0.11') == 1
 
@@ -15,13 +15,8 @@ M.progress = {}
 
 local function tell_status(status)
   M.status = status
-  for _, listener in ipairs(state.listeners) do
-    listener(status)
-  end
+  vim.cmd.redrawstatus()
 end
-
---- Calls `listener(status)` on every change.
-function M.on_status(listener) table.insert(state.listeners, listener) end
 
 function M.get() return state.id and vim.lsp.get_client_by_id(state.id) or nil end
 

@@ -178,6 +178,15 @@ test('a server that is killed comes back and is told the text', async (t) => {
   assert.equal((await nvim.waitForGhost()).lines[0], 'again');
 });
 
+test('the statusline follows the state without a key', async (t) => {
+  const nvim = await open(t, [], {
+    init: `vim.o.laststatus = 2
+      vim.o.statusline = "%{v:lua.require'caretd'.statusline()}"`,
+  });
+  await nvim.waitForReady();
+  await nvim.waitForScreen('● caretd');
+});
+
 test('a missing program is a failed state with a reason', async (t) => {
   const nvim = new Neovim(program, {
     files: { 'a.py': '' },

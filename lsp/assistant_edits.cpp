@@ -31,6 +31,26 @@ std::string_view doing(ActionVerb verb) {
   }
 }
 
+/// A WorkspaceEdit that appends the tests to their file if it is open, and else makes the file;
+/// making fails where it exists, so that no tests are overwritten.
+Json test_file_edit(const std::string& uri, const Document* open, const std::string& code,
+                    PositionEncoding encoding) {
+  Json document = {{"uri", uri}, {"version", nullptr}};
+  Json changes = Json::array();
+  Position at;
+  std::string text = code;
+  if (open != nullptr) {
+    document["version"] = open->version;
+    at = open->text.position_at(open->text.size(), encoding);
+    text = (open->text.view().ends_with('\n') ? "\n\n" : "\n\n\n") + code;
+  } else {
+    changes.push_back({{"kind", "create"}, {"uri", uri}, {"options", {{"overwrite", false}}}});
+  }
+  const Json edit = {{"range", Range{at, at}}, {"newText", text}};
+  changes.push_back({{"textDocument", document}, {"edits", Json::array({edit})}});
+  return {{"documentChanges", changes}};
+}
+
 bool is_complete(const GeneratedReply& reply) {
   return reply.reason == engine::FinishReason::end_of_sentence;
 }

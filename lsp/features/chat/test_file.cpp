@@ -3,8 +3,6 @@
 #include <algorithm>
 #include <array>
 
-#include "lsp/protocol/types.h"
-
 namespace caretd::lsp {
 namespace {
 
@@ -46,24 +44,6 @@ std::optional<std::string> test_file_uri(std::string_view uri, const Language& l
   if (is_test) return std::string(uri);
   return std::string(uri.substr(0, slash + 1)) + std::string(habit->before) + std::string(stem) +
          std::string(habit->after) + std::string(uri.substr(dot));
-}
-
-Json test_file_edit(const std::string& uri, const Document* open, const std::string& code,
-                    PositionEncoding encoding) {
-  Json document = {{"uri", uri}, {"version", nullptr}};
-  Json changes = Json::array();
-  Position at;
-  std::string text = code;
-  if (open != nullptr) {
-    document["version"] = open->version;
-    at = open->text.position_at(open->text.size(), encoding);
-    text = (open->text.view().ends_with('\n') ? "\n\n" : "\n\n\n") + code;
-  } else {
-    changes.push_back({{"kind", "create"}, {"uri", uri}, {"options", {{"overwrite", false}}}});
-  }
-  const Json edit = {{"range", Range{at, at}}, {"newText", text}};
-  changes.push_back({{"textDocument", document}, {"edits", Json::array({edit})}});
-  return {{"documentChanges", changes}};
 }
 
 }  // namespace caretd::lsp

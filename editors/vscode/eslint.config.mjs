@@ -1,3 +1,4 @@
+// The strict rules of typescript-eslint, with those that are switched off or set for this extension.
 import eslint from '@eslint/js';
 import tseslint from 'typescript-eslint';
 

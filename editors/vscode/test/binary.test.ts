@@ -1,3 +1,4 @@
+// Where the program is looked for, and what is said of one that is missing or too old.
 import assert from 'node:assert/strict';
 import { mkdtemp, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';

@@ -1,3 +1,4 @@
+// What is remembered of the switches, and what the server says of them first.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 

@@ -1,3 +1,4 @@
+// The browser that VS Code's workbench runs in.
 import { chromium } from 'playwright-core';
 
 import { startTwice } from './helpers.mjs';

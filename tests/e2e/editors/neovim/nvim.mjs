@@ -48,6 +48,17 @@ export class Neovim extends Terminal {
       '--listen', this.socket, path.join(this.folder, file)]);
     await waitFor('Neovim to listen', () => fs.existsSync(this.socket));
     await waitFor('the buffer', () => this.lua("vim.fn.expand('%:t')") === file);
+    this.pid = this.lua('vim.fn.getpid()');
+  }
+
+  /** A Neovim that has shown an error waits for Enter when its terminal goes. */
+  close() {
+    super.close();
+    try {
+      if (this.pid) process.kill(this.pid, 'SIGKILL');
+    } catch {
+      // It has ended already.
+    }
   }
 
   /** Value of a Lua expression, through JSON. */

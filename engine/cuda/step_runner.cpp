@@ -88,6 +88,16 @@ Result<void> StepRunner::allocate(const DeviceModel& model) {
   allocate_to(b.logits, tokens * size(dims.vocab));
   allocate_to(b.keys, tokens * blocks * gpu::kCandidateCount);
   allocate_to(b.exponential, tokens * blocks);
+  gpu::StepWords& w = params_.words;
+  allocate_to(w.x, size(dims.hidden));
+  allocate_to(w.q, size(dims.q_width() / 2));
+  allocate_to(w.kv, size(dims.kv_width()));
+  allocate_to(w.query, size(dims.heads * dims.kv_width() / 2));
+  allocate_to(w.fresh, size(dims.kv_width() / 2));
+  allocate_to(w.context, size(dims.heads * dims.kv_rank / 2));
+  allocate_to(w.attention, size(dims.heads * dims.v / 2));
+  allocate_to(w.ffn, size(dims.ffn_width() / 2));
+  allocate_to(w.router, size(dims.experts) * 2);
   if (!done) return done;
 
   auto counters = gpu::DeviceBuffer::allocate(2 * sizeof(gpu::StepCounters), "allocating counters");
@@ -238,6 +248,7 @@ Result<void> StepRunner::launch(Metadata& metadata, Output output) {
       distinct_counts_.as<unsigned>() + static_cast<std::size_t>(launches_) % kMaxLaunches;
   params_.counters = counters_.as<gpu::StepCounters>() + steps_ % 2;
   params_.other_counters = counters_.as<gpu::StepCounters>() + (steps_ + 1) % 2;
+  params_.first_mark = (steps_ + 1) * gpu::kStepMarks;  // it wraps long after the words it marked
   auto done = gpu::check(gpu::launch_step(format_, params_, limits_.multiprocessors, stream_),
                          "starting a step");
   if (!done) return done;

@@ -43,7 +43,7 @@ int candidate_bytes(const StepDims& dims, int blocks) {
 }
 
 int merge_bytes(int blocks) {
-  return (blocks + 1) / 2 * kCandidateCount * 8;
+  return std::max((blocks + 1) / 2, kMergedCandidates / kCandidateCount + 1) * kCandidateCount * 8;
 }
 
 Result<void> multiple_of(int value, int unit, const char* name) {
@@ -89,13 +89,14 @@ Result<StepShared> plan_shared(const StepDims& dims, int tokens, const DeviceLim
   StepShared shared;
   shared.routing = kStepHeaderBytes;
   shared.scratch = round_up(shared.routing + routing_bytes(dims, column_tiles(tokens) * 8), 128);
-  shared.activations = shared.scratch + (tokens <= 8 ? 2 : 1) * kTileSumBytes;
+  shared.activations = shared.scratch + 2 * kTileSumBytes;
   // A pitch of 64 modulo 128 bytes keeps the rows of neighbouring tokens in different banks.
   const int widest = std::max({dims.hidden, dims.q_rank, dims.kv_rank});
   shared.activation_pitch = round_up(widest * 2, 128) + 64;
   shared.activation_bytes =
       round_up(std::max({combine_bytes(tokens, shared.activation_pitch), attention_bytes(dims),
-                         candidate_bytes(dims, limits.multiprocessors)}),
+                         candidate_bytes(dims, limits.multiprocessors),
+                         tokens == 1 ? dims.ffn_width() * 2 : 0}),
                128);
   shared.ring = shared.activations + shared.activation_bytes;
   shared.slot_bytes = round_up(std::max(kMaxChunkBytes, kStageRows * kv_pitch(dims)), 128);

@@ -171,7 +171,8 @@ __global__ void choose_kernel(const __grid_constant__ StepParams p, int layer) {
   const int token = global_warp();
   const int lane = lane_id();
   if (token >= p.batch.tokens) return;
-  const step::Choice choice = step::choose_experts(p, layer, token, router_slices(p.dims), lane);
+  const step::Choice choice =
+      step::choose_experts(p, layer, token, p.batch.token[token], router_slices(p.dims), lane);
   if (lane < p.dims.topk) {
     p.buffers.topk_expert[token * kMaxTopK + lane] = choice.expert;
     p.buffers.topk_weight[token * kMaxTopK + lane] = choice.weight;

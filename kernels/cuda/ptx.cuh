@@ -15,6 +15,12 @@ namespace caretd::kernels::cuda {
 #define CARETD_BULK_COPY 0
 #endif
 
+#if defined(__CUDA_ARCH_FEAT_SM90_ALL)
+#define CARETD_REGISTER_TRANSFER 1
+#else
+#define CARETD_REGISTER_TRANSFER 0
+#endif
+
 __device__ __forceinline__ std::uint32_t shared_address(const void* pointer) {
   return static_cast<std::uint32_t>(__cvta_generic_to_shared(pointer));
 }
@@ -147,9 +153,15 @@ __device__ __forceinline__ void fence_bulk_copies() {
 
 /// Asks for `bytes` to be brought into L2; called by one whole warp.
 __device__ __forceinline__ void prefetch_l2(const std::byte* from, unsigned bytes, int lane) {
+#if CARETD_BULK_COPY
+  if (lane == 0) {
+    asm volatile("cp.async.bulk.prefetch.L2.global [%0], %1;" ::"l"(from), "r"(bytes) : "memory");
+  }
+#else
   for (unsigned at = lane * 128; at < bytes; at += 32 * 128) {
     asm volatile("prefetch.global.L2 [%0];" ::"l"(from + at));
   }
+#endif
 }
 
 __device__ __forceinline__ void prefetch_l1(const void* from) {
@@ -188,10 +200,29 @@ __device__ __forceinline__ void wait_for(const unsigned* counter, unsigned targe
   }
 }
 
+__device__ __forceinline__ void store_shared(std::uint32_t address, uint2 value) {
+  asm volatile("st.shared.v2.b32 [%0], {%1, %2};" ::"r"(address), "r"(value.x), "r"(value.y)
+               : "memory");
+}
 __device__ __forceinline__ float load_shared_float(std::uint32_t address) {
   float value = 0.0F;
   asm volatile("ld.shared.f32 %0, [%1];" : "=f"(value) : "r"(address) : "memory");
   return value;
+}
+
+/// Takes or gives back registers, so that a thread of this warpgroup has N of them (PTX ISA 8.0,
+/// setmaxnreg); called by all four warps. The block must have been launched with enough.
+template <int N>
+__device__ __forceinline__ void grow_registers() {
+#if CARETD_REGISTER_TRANSFER
+  asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(N));
+#endif
+}
+template <int N>
+__device__ __forceinline__ void shrink_registers() {
+#if CARETD_REGISTER_TRANSFER
+  asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(N));
+#endif
 }
 
 // --- matrix fragments ------------------------------------------------------------------------

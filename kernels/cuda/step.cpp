@@ -23,6 +23,16 @@ extern template cudaError_t prepare<Format::fp8>(int);
 extern template cudaError_t launch<Format::bf16>(const StepParams&, int, cudaStream_t);
 extern template cudaError_t launch<Format::fp8>(const StepParams&, int, cudaStream_t);
 }  // namespace step_lite
+namespace step_lite_single {
+template <Format F>
+cudaError_t prepare(int shared_bytes);
+template <Format F>
+cudaError_t launch(const StepParams& params, int blocks, cudaStream_t stream);
+extern template cudaError_t prepare<Format::bf16>(int);
+extern template cudaError_t prepare<Format::fp8>(int);
+extern template cudaError_t launch<Format::bf16>(const StepParams&, int, cudaStream_t);
+extern template cudaError_t launch<Format::fp8>(const StepParams&, int, cudaStream_t);
+}  // namespace step_lite_single
 
 namespace {
 
@@ -37,14 +47,18 @@ bool has_lite_sizes(const StepDims& dims) {
 
 template <Format F>
 cudaError_t launch(const StepParams& params, int blocks, cudaStream_t stream) {
-  return has_lite_sizes(params.dims) ? step_lite::launch<F>(params, blocks, stream)
-                                     : step::launch<F>(params, blocks, stream);
+  if (!has_lite_sizes(params.dims)) return step::launch<F>(params, blocks, stream);
+  const bool single =
+      params.batch.tokens == 1 && params.embed != 0 && blocks >= params.dims.experts;
+  return single ? step_lite_single::launch<F>(params, blocks, stream)
+                : step_lite::launch<F>(params, blocks, stream);
 }
 
 template <Format F>
 cudaError_t prepare(int shared_bytes) {
-  const cudaError_t error = step::prepare<F>(shared_bytes);
-  return error == cudaSuccess ? step_lite::prepare<F>(shared_bytes) : error;
+  cudaError_t error = step::prepare<F>(shared_bytes);
+  if (error == cudaSuccess) error = step_lite::prepare<F>(shared_bytes);
+  return error == cudaSuccess ? step_lite_single::prepare<F>(shared_bytes) : error;
 }
 
 }  // namespace

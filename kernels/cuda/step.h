@@ -19,6 +19,7 @@ namespace caretd::kernels::cuda {
 inline constexpr int kPageRows = 64;       ///< tokens in a KV page
 inline constexpr int kStepMaxTokens = 32;  ///< tokens of one step
 inline constexpr int kStepMaxLayers = 128;
+inline constexpr int kStepMarks = 2 * kStepMaxLayers + 2;  ///< of the words of one step
 inline constexpr int kMaxExperts = 256;
 inline constexpr int kMaxTopK = 8;
 inline constexpr int kAttentionTile = kPageRows;  ///< KV rows the attention works on at a time
@@ -27,14 +28,17 @@ inline constexpr int kStageRows = 16;             ///< KV rows of one ring stage
 inline constexpr int kTileStages = kAttentionTile / kStageRows;
 inline constexpr int kMaxSplits = 256;  ///< pieces of a run's KV rows
 inline constexpr int kCandidateCount = 64;
-inline constexpr int kRouterParts = 4;  ///< blocks that share the columns of a router row
+inline constexpr int kMergedCandidates = 1024;  ///< of all blocks, ranked at once; a multiple of 64
+inline constexpr int kRouterParts = 4;          ///< blocks that share the columns of a router row
 inline constexpr int kProfileMarks = 2048;
 inline constexpr unsigned kStepWindow = 3;
 
 /// Eight warps leave each thread 168 registers; with sixteen the compiler spills.
 inline constexpr int kStepConsumerWarps = 8;
 inline constexpr int kStepConsumers = kStepConsumerWarps * 32;
-inline constexpr int kStepThreads = kStepConsumers + 64;  ///< + producer warp + router warp
+/// Beside the consumers a warpgroup of its own, whose registers they get: the producer warp, the
+/// router warp, and two that leave at once.
+inline constexpr int kStepThreads = kStepConsumers + 128;
 /// Partial sums of up to eight tokens of a tile, of every consumer warp; there are two such areas.
 inline constexpr int kTileSumPitch = 20;  ///< floats from one token's 16 rows to the next
 inline constexpr int kTileSumBytes = kStepConsumerWarps * 8 * kTileSumPitch * 4;
@@ -204,12 +208,29 @@ struct StepBuffers {
   float2* exponential = nullptr;       ///< [outputs, blocks]: maximum and sum of exponentials
 };
 
+/// A value and the mark of the operation that wrote it (step/words.cuh): the low and the high half.
+using StepWord = std::uint64_t;
+
+/// What the operations of a step of one token hand on, all zero before the first step. Activations
+/// are pairs of BF16 values in the order of the buffers of the same name, the rest single floats.
+struct StepWords {
+  StepWord* x = nullptr;          ///< [hidden] floats
+  StepWord* q = nullptr;          ///< [q_width / 2]
+  StepWord* kv = nullptr;         ///< [kv_width] floats
+  StepWord* query = nullptr;      ///< [heads, kv_width / 2], plain order
+  StepWord* fresh = nullptr;      ///< [kv_width / 2]: the token's own KV row
+  StepWord* context = nullptr;    ///< [heads, kv_rank / 2]
+  StepWord* attention = nullptr;  ///< [heads * v / 2]
+  StepWord* ffn = nullptr;        ///< [ffn_width / 2]
+  StepWord* router = nullptr;     ///< [experts, 2] floats: dot product with x, sum of squares
+};
+
 /// Counters in device memory, used alternately by even and odd steps: a step clears the other set.
 struct StepCounters {
   unsigned barrier = 0;
   unsigned routed = 0;    ///< tokens whose experts are chosen, over all layers
   unsigned distinct = 0;  ///< experts read by this step, over all layers (statistics)
-  unsigned unused = 0;
+  unsigned partials = 0;  ///< attention items done, over all layers (steps of one token)
   unsigned router[kStepMaxTokens] = {};  ///< parts of logits written, over all layers
 };
 
@@ -270,7 +291,9 @@ struct StepParams {
   StepBatch batch;
   StepBuffers buffers;
   StepShared shared;
-  StepCounters* counters = nullptr;        ///< of this step, all zero
+  StepWords words;
+  unsigned first_mark = 0;           ///< this and the kStepMarks - 1 after it are no other step's
+  StepCounters* counters = nullptr;  ///< of this step, all zero
   StepCounters* other_counters = nullptr;  ///< of the next step, cleared by this one
   std::byte* kv_pages = nullptr;           ///< [pages][layers][64][kv_width] BF16
   CandidateRow* candidates = nullptr;      ///< [outputs], host memory

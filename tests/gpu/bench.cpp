@@ -1,5 +1,5 @@
 // Times random models on the GPU: gpu_bench SHAPE[:LAYERS] [bf16|fp8] [json file or -]
-// [quick|prefill]; a cut of `caretd bench --random` that needs no other library.
+// [quick|decode|prefill]; a cut of `caretd bench --random` that needs no other library.
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -33,6 +33,11 @@ int main(int argc, char** argv) {
                  figure.tokens, figure.seconds * 1e3);
   };
   if (argc > 4 && std::strcmp(argv[4], "quick") == 0) plan.prefills = {1024};
+  if (argc > 4 && std::strcmp(argv[4], "decode") == 0) {
+    plan.contexts = {2048};
+    plan.appends = {2, 4};
+    plan.batches = plan.prefills = {};
+  }
   if (argc > 4 && std::strcmp(argv[4], "prefill") == 0) {
     plan.contexts = plan.appends = plan.batches = {};
     plan.prefills = {64, 256, 512, 1024, 2048, 4096, 8192};

@@ -24,9 +24,11 @@ if [ "${PARITY:-1}" = 1 ]; then
   part golden 60 "$build/bin/gpu_tests" "[golden]"
   part pages 60 "$build/bin/gpu_tests" "[pages]"
   part features 120 "$build/bin/gpu_tests" "[features]"
+  part single 120 "$build/bin/gpu_tests" "[single]"
 fi
 if [ "${SANITIZE:-1}" = 1 ]; then
   part memcheck 180 compute-sanitizer --tool memcheck "$build/bin/gpu_tests" "a page that left*"
+  part memcheck-single 180 compute-sanitizer --tool memcheck "$build/bin/gpu_tests" "[single]"
   part racecheck 180 compute-sanitizer --tool racecheck "$build/bin/gpu_tests" "a page that left*"
 fi
 if [ "${TRANSFORMERS:-1}" = 1 ]; then

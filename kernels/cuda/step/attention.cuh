@@ -14,10 +14,12 @@ namespace caretd::kernels::cuda::CARETD_STEP_NAMESPACE {
          ((static_cast<std::int64_t>(page) * p.dims.layers + layer) * kPageRows + row) * width;
 }
 
-/// Rotates the interleaved pair (2i, 2i + 1) and stores it (RoFormer, section 3.4.2).
+/// The interleaved pair (2i, 2i + 1), rotated (RoFormer, section 3.4.2).
+[[nodiscard]] __device__ __forceinline__ std::uint32_t rotated(float a, float b, float2 turn) {
+  return pack_bf16(a * turn.x - b * turn.y, a * turn.y + b * turn.x);
+}
 __device__ __forceinline__ void rotate_pair(float a, float b, float2 turn, __nv_bfloat16* out) {
-  *reinterpret_cast<std::uint32_t*>(out) =
-      pack_bf16(a * turn.x - b * turn.y, a * turn.y + b * turn.x);
+  *reinterpret_cast<std::uint32_t*>(out) = rotated(a, b, turn);
 }
 
 /// Rotary part of one (token, head) query; called by one warp.
@@ -78,7 +80,6 @@ __device__ __forceinline__ void write_kv_row(const Block& block, int layer, int 
         make_uint2(pack_bf16(v[i].x * scale * w[i].x, v[i].y * scale * w[i].y),
                    pack_bf16(v[i].z * scale * w[i].z, v[i].w * scale * w[i].w));
   }
-  fence_bulk_copies();  // other blocks' producers copy the row
 }
 
 /// The small per-token work goes to the last blocks, which have the fewest tiles to multiply.
@@ -150,7 +151,7 @@ __device__ __forceinline__ void absorb_queries(Block& block) {
 struct AttentionShared {
   int pitch;               ///< bytes of a query or KV row
   std::uint32_t query;     ///< [16] rows
-  float* scores;           ///< [2 halves of the width][16][65]
+  float* scores[4];        ///< of each quarter of the width: [16][65]
   __nv_bfloat16* weights;  ///< [16][72]
   float* factor;           ///< [16]: rescaling of what was accumulated before
 
@@ -162,8 +163,14 @@ struct AttentionShared {
     std::byte* at = block.activations();
     query = shared_address(at);
     at += kAttentionRows * pitch;
-    scores = reinterpret_cast<float*>(at);
-    at += 2 * kAttentionRows * kScorePitch * 4;
+    // Two quarters in the area where tiles are summed, which attention has no use for.
+    constexpr int kScores = kAttentionRows * kScorePitch;
+    scores[0] = reinterpret_cast<float*>(at);
+    scores[1] = scores[0] + kScores;
+    at += 2 * kScores * 4;
+    scores[2] = reinterpret_cast<float*>(block.scratch());
+    scores[3] = scores[2] + kScores;
+    static_assert(2 * kScores * 4 <= 2 * kTileSumBytes);
     weights = reinterpret_cast<__nv_bfloat16*>(at);
     at += kAttentionRows * kWeightPitch * 2;
     factor = reinterpret_cast<float*>(at);
@@ -182,6 +189,14 @@ struct KvTile {
       address = await_stage(block, place);
       place.advance(block.p.shared.slots);
     }
+  }
+  [[nodiscard]] __device__ __forceinline__ std::uint32_t row(int row, int pitch) const {
+    std::uint32_t at = stage[0];
+#pragma unroll
+    for (int i = 1; i < kTileStages; ++i) {
+      if (row / kStageRows == i) at = stage[i];
+    }
+    return at + row % kStageRows * pitch;
   }
 };
 
@@ -208,49 +223,79 @@ __device__ __forceinline__ void load_queries(const Block& block, const Attention
   copy_async_commit();
 }
 
-inline constexpr int kScoreParts = kStepConsumerWarps / 8;  ///< warps that share eight KV rows
+/// Copies the rows of a tile that this step has written over what the producer found in their
+/// place; false where there are none.
+__device__ __forceinline__ bool fetch_fresh_rows(const Block& block, int layer, const StepRun& run,
+                                                 const KvTile& tile, int begin, int pitch) {
+  const StepParams& p = block.p;
+  const int fresh = block.header->token[run.first_token].position;
+  if (begin + kAttentionTile <= fresh) return false;
+  const int pieces = sizes(p).kv_width() / 8;
+  const int page = p.batch.pages[run.first_page + begin / kPageRows];
+  const int end = min(fresh + run.tokens - begin, kAttentionTile);
+#pragma unroll 1
+  for (int row = max(fresh - begin, 0) + block.warp; row < end; row += kStepConsumerWarps) {
+    const std::uint32_t to = tile.row(row, pitch);
+    const __nv_bfloat16* from = page_row(p, page, layer, row);
+    for (int piece = block.lane; piece < pieces; piece += 32) {
+      copy_async_16(to + piece * 16, from + piece * 8);
+    }
+  }
+  copy_async_commit();
+  return true;
+}
 
-/// scores[part][16][64]: a warp takes 8 KV rows and a part of the width.
+/// A warp takes half of the tile's KV rows and a quarter of the width: sharing a fragment of the
+/// queries among 32 rows halves what the scores read from shared memory.
+inline constexpr int kScoreParts = 4;
+inline constexpr int kScoreStages = kTileStages * kScoreParts / kStepConsumerWarps;
+
+/// scores[part][16][64].
 __device__ __forceinline__ void score_tile(const Block& block, const AttentionShared& shared,
                                            const KvTile& tile) {
   const int lane = block.lane;
-  const int part = block.warp / 8;
+  const int part = block.warp % kScoreParts;
+  const int first_stage = block.warp / kScoreParts * kScoreStages;
   const int steps = sizes(block.p).kv_width() / 16;
   const int per_part = (steps + kScoreParts - 1) / kScoreParts;
   const int end = min(steps, (part + 1) * per_part);
-  const int column = block.warp % 8 * 8;
   const std::uint32_t a = shared.query + lane % 16 * shared.pitch + lane / 16 * 16;
-  std::uint32_t stage = tile.stage[0];
+  const std::uint32_t row = (lane / 16 * 8 + lane % 8) * shared.pitch + (lane / 8 & 1) * 16;
+  std::uint32_t b[kScoreStages];
 #pragma unroll
-  for (int i = 1; i < kTileStages; ++i) {
-    if (column / kStageRows == i) stage = tile.stage[i];
+  for (int s = 0; s < kScoreStages; ++s) {
+    b[s] = tile.row((first_stage + s) * kStageRows, shared.pitch) + row;
   }
-  const std::uint32_t b =
-      stage + (column % kStageRows + lane % 8) * shared.pitch + (lane / 8 & 1) * 16;
-  // Steps past the last one repeat it and are dropped: their loads must not wait for a branch.
-  constexpr int kChains = 4;
-  float c[kChains][4] = {};
-#pragma unroll 2
-  for (int step = part * per_part; step < end; step += kChains) {
-    uint2 keys[kChains];
-    uint4 query[kChains];
+  float c[kScoreStages][2][4] = {};
+#pragma unroll 3
+  for (int step = part * per_part; step < end; ++step) {
+    const uint4 query = load_matrix_x4(a + step * 32);
+    uint4 keys[kScoreStages];
 #pragma unroll
-    for (int i = 0; i < kChains; ++i) {
-      const int at = min(step + i, end - 1) * 32;
-      keys[i] = load_matrix_x2(b + at);
-      query[i] = load_matrix_x4(a + at);
-    }
+    for (int s = 0; s < kScoreStages; ++s) keys[s] = load_matrix_x4(b[s] + step * 32);
 #pragma unroll
-    for (int i = 0; i < kChains; ++i) {
-      if (step + i < end) multiply_accumulate(c[i], query[i], keys[i].x, keys[i].y);
+    for (int s = 0; s < kScoreStages; ++s) {
+      multiply_accumulate(c[s][0], query, keys[s].x, keys[s].y);
+      multiply_accumulate(c[s][1], query, keys[s].z, keys[s].w);
     }
   }
-  float* out = shared.scores + (part * kAttentionRows + lane / 4) * AttentionShared::kScorePitch +
-               column + lane % 4 * 2;
-  out[0] = c[0][0] + c[1][0] + c[2][0] + c[3][0];
-  out[1] = c[0][1] + c[1][1] + c[2][1] + c[3][1];
-  out[8 * AttentionShared::kScorePitch] = c[0][2] + c[1][2] + c[2][2] + c[3][2];
-  out[8 * AttentionShared::kScorePitch + 1] = c[0][3] + c[1][3] + c[2][3] + c[3][3];
+  float* scores = shared.scores[0];
+#pragma unroll
+  for (int i = 1; i < kScoreParts; ++i) {
+    if (part == i) scores = shared.scores[i];
+  }
+#pragma unroll
+  for (int s = 0; s < kScoreStages; ++s) {
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+      float* out = scores + lane / 4 * AttentionShared::kScorePitch +
+                   (first_stage + s) * kStageRows + half * 8 + lane % 4 * 2;
+      out[0] = c[s][half][0];
+      out[1] = c[s][half][1];
+      out[8 * AttentionShared::kScorePitch] = c[s][half][2];
+      out[8 * AttentionShared::kScorePitch + 1] = c[s][half][3];
+    }
+  }
 }
 
 inline constexpr int kRowsPerWarp = kAttentionRows / kStepConsumerWarps;
@@ -263,14 +308,13 @@ __device__ __forceinline__ void weigh_tile(const Block& block, const AttentionSh
 #pragma unroll
   for (int r = 0; r < kRowsPerWarp; ++r) {
     const int row = block.warp + r * kStepConsumerWarps;
-    const float* at = shared.scores + row * AttentionShared::kScorePitch + block.lane;
+    const int at = row * AttentionShared::kScorePitch + block.lane;
     float score[2];
 #pragma unroll
     for (int i = 0; i < 2; ++i) {
-      score[i] = at[i * 32];
-      if constexpr (kScoreParts == 2) {
-        score[i] += at[kAttentionRows * AttentionShared::kScorePitch + i * 32];
-      }
+      score[i] = 0.0F;
+#pragma unroll
+      for (int part = 0; part < kScoreParts; ++part) score[i] += shared.scores[part][at + i * 32];
       const bool seen = begin + block.lane + i * 32 < visible[r];
       score[i] = seen ? score[i] * block.p.dims.softmax_scale_log2 : -INFINITY;
     }
@@ -350,7 +394,7 @@ __device__ __forceinline__ void store_partial(const Block& block, int item,
 }
 
 /// The block's items of one layer.
-__device__ __forceinline__ void attend(Block& block) {
+__device__ __forceinline__ void attend(Block& block, int layer) {
   const StepParams& p = block.p;
   const AttentionShared shared(block);
 #pragma unroll 1
@@ -368,11 +412,13 @@ __device__ __forceinline__ void attend(Block& block) {
       visible[r] = visible_until(block, run, min(row, last_row)) + 1;
     }
     float out[kMaxColumnTiles][4] = {};
-    copy_async_wait<0>();
-    consumer_sync();
 #pragma unroll 1
     for (int begin = item.begin; begin < item.end; begin += kAttentionTile) {
       const KvTile tile(block);
+      const bool fetched = fetch_fresh_rows(block, layer, run, tile, begin, shared.pitch);
+      copy_async_wait<0>();
+      if (fetched) fence_bulk_copies();  // a later stage is copied over what this thread has copied
+      consumer_sync();
       score_tile(block, shared, tile);
       consumer_sync();
       weigh_tile(block, shared, visible, begin, running);
@@ -383,143 +429,6 @@ __device__ __forceinline__ void attend(Block& block) {
     }
     store_partial(block, i, running, out);
     consumer_sync();  // the queries of the next item overwrite these
-  }
-}
-
-/// Merges the splits of latent columns [column, column + width) of one (token, head): every split
-/// counts with its own sum of exponentials. store(column, values) gets four columns at a time.
-/// All consumer threads; width is a multiple of 128 and at most 512.
-template <class Store>
-__device__ __forceinline__ void combine_splits(const Block& block, int token, int head, int column,
-                                               int width, Store&& store) {
-  const StepParams& p = block.p;
-  const StepRun& run = block.header->run[block.header->token[token].run];
-  const int row = (token - run.first_token) * sizes(p).heads + head;
-  const int first_item = run.first_item + row / kAttentionRows * run.splits;
-  const float2* stats =
-      p.buffers.partial_stats + first_item * kAttentionRows + row % kAttentionRows;
-  const __nv_bfloat16* partial =
-      p.buffers.partial +
-      (static_cast<std::int64_t>(first_item) * kAttentionRows + row % kAttentionRows) *
-          sizes(p).kv_rank;
-  const std::int64_t stride = static_cast<std::int64_t>(kAttentionRows) * sizes(p).kv_rank;
-  const int owners = width / 4;  // threads that together own one split's columns
-  const int parts = kStepConsumers / owners;
-  const int thread = static_cast<int>(threadIdx.x);
-  const int mine = column + thread % owners * 4;
-  const int part = thread / owners;
-
-  // The first rows of this thread are asked for before the statistics that weigh them are known.
-  constexpr int kAhead = 8;
-  uint2 ahead[kAhead];
-#pragma unroll
-  for (int i = 0; i < kAhead; ++i) {
-    const int s = min(part + i * parts, run.splits - 1);
-    ahead[i] = *reinterpret_cast<const uint2*>(partial + s * stride + mine);
-  }
-  constexpr int kStats = kMaxSplits / 32;
-  float2 stat[kStats];
-  float maximum = -INFINITY;
-#pragma unroll
-  for (int i = 0; i < kStats; ++i) {
-    const int s = block.lane + i * 32;
-    stat[i] = make_float2(-INFINITY, 0.0F);
-    if (s < run.splits) stat[i] = stats[s * kAttentionRows];
-  }
-#pragma unroll
-  for (int i = 0; i < kStats; ++i) maximum = fmaxf(maximum, stat[i].x);
-  maximum = warp_max(maximum);
-  float total = 0.0F;
-  float* factors =
-      reinterpret_cast<float*>(block.activations() + block.p.shared.activation_bytes) - kMaxSplits;
-#pragma unroll
-  for (int i = 0; i < kStats; ++i) {
-    stat[i].x = stat[i].x == -INFINITY ? 0.0F : exp2f(stat[i].x - maximum);
-    total += stat[i].x * stat[i].y;
-  }
-  const float scale = 1.0F / warp_sum(total);
-  if (block.warp == 0) {
-#pragma unroll
-    for (int i = 0; i < kStats; ++i) factors[block.lane + i * 32] = stat[i].x * scale;
-  }
-  consumer_sync();
-  float4 sum = make_float4(0, 0, 0, 0);
-  const auto add = [&](int s, uint2 v) {
-    const float factor = factors[s];
-    const float2 low = unpack_bf16(v.x);
-    const float2 high = unpack_bf16(v.y);
-    sum = make_float4(sum.x + factor * low.x, sum.y + factor * low.y, sum.z + factor * high.x,
-                      sum.w + factor * high.y);
-  };
-#pragma unroll
-  for (int i = 0; i < kAhead; ++i) {
-    const int s = part + i * parts;
-    if (s < run.splits) add(s, ahead[i]);
-  }
-#pragma unroll 4
-  for (int s = part + kAhead * parts; s < run.splits; s += parts) {
-    add(s, *reinterpret_cast<const uint2*>(partial + s * stride + mine));
-  }
-  auto* sums = reinterpret_cast<float4*>(block.scratch());
-  sums[thread] = sum;
-  consumer_sync();
-  if (thread < owners) {
-#pragma unroll 1
-    for (int i = 1; i < parts; ++i) {
-      const float4 v = sums[i * owners + thread];
-      sum = make_float4(sum.x + v.x, sum.y + v.y, sum.z + v.z, sum.w + v.w);
-    }
-    store(mine, sum);
-  }
-  consumer_sync();
-}
-
-/// Merging as an operation of its own, for many splits: a quarter of a (token, head) a block.
-__device__ __forceinline__ void combine_all(const Block& block) {
-  const StepDims& dims = sizes(block.p);
-  const int width = max(128, dims.kv_rank / 4);
-  const int pieces = dims.kv_rank / width;
-#pragma unroll 1
-  for (int i = block.index; i < block.tokens() * dims.heads * pieces; i += block.blocks) {
-    const int row = i / pieces;
-    __nv_bfloat16* out = block.p.buffers.context + static_cast<std::int64_t>(row) * dims.kv_rank;
-    combine_splits(block, block.p.divide.heads.quotient(row), block.p.divide.heads.remainder(row),
-                   i % pieces * width, width,
-                   [&](int column, float4 v) { store_activation4<Format::bf16>(out, column, v); });
-  }
-}
-
-/// Takes the merged latent outputs through kv_b's value half, a tile of 16 values of one head a
-/// block. F is the format of the output projection, whose operand this writes.
-template <Format F, int NT>
-__device__ __forceinline__ void expand_values(Block& block) {
-  const StepDims& dims = sizes(block.p);
-  const PackedShape shape{Format::bf16, dims.v, dims.kv_rank};
-  const Share share(block, dims.heads * shape.tiles());
-#pragma unroll 1
-  for (int i = 0; i < share.count; ++i) {
-    const int head = block.p.divide.value_tiles.quotient(share.tile(i));
-    Operand<NT> operand;
-    if (block.p.batch.combine_separately != 0) {
-      operand = operand_rows<NT>(block, block.p.buffers.context + head * dims.kv_rank,
-                                 static_cast<std::int64_t>(dims.heads) * dims.kv_rank);
-    } else {
-#pragma unroll 1
-      for (int token = 0; token < block.tokens(); ++token) {
-        combine_splits(block, token, head, 0, dims.kv_rank, [&](int column, float4 v) {
-          store_activation4<Format::bf16>(staged_row(block, token), column, v);
-        });
-      }
-      operand = staged_operand<NT>(block);
-    }
-    float acc[NT][4];
-    multiply_tile<Format::bf16, NT>(block, shape, operand, acc);
-    store_tile<NT>(
-        block, share.tile(i) - head * shape.tiles(), acc, [&](int row, int token, float value) {
-          store_activation<F>(
-              block.p.buffers.attention + static_cast<std::int64_t>(token) * dims.heads * dims.v,
-              head * dims.v + row, value);
-        });
   }
 }
 

@@ -25,6 +25,16 @@ __device__ __forceinline__ const StepDims& sizes(const StepParams& p) {
 }
 #endif
 
+/// CARETD_STEP_TOKENS makes an instantiation for steps of exactly that many tokens.
+[[nodiscard]] __device__ __forceinline__ int tokens_of(const StepParams& p) {
+#ifdef CARETD_STEP_TOKENS
+  static_cast<void>(p);
+  return CARETD_STEP_TOKENS;
+#else
+  return p.batch.tokens;
+#endif
+}
+
 inline constexpr int kMaxSlots = 24;
 inline constexpr int kConsumerBarrier = 1;  ///< hardware barrier of the consumer warps
 inline constexpr int kRouterBarrier = 2;    ///< consumers arrive, the router warp waits
@@ -69,9 +79,10 @@ struct Block {
   RingPlace next = {};      ///< the next stage to issue or to consume
   unsigned barriers = 0;    ///< grid barriers passed
   unsigned moe_layers = 0;  ///< MoE layers whose routing has been awaited
+  unsigned operations = 0;  ///< ended ones
   unsigned tiles = 0;       ///< finished ones, which alternate between the two scratch areas
 
-  [[nodiscard]] __device__ int tokens() const { return p.batch.tokens; }
+  [[nodiscard]] __device__ int tokens() const { return tokens_of(p); }
   [[nodiscard]] __device__ std::byte* activations() const { return memory + p.shared.activations; }
   [[nodiscard]] __device__ std::byte* scratch() const { return memory + p.shared.scratch; }
   [[nodiscard]] __device__ std::uint32_t slot_address(unsigned slot) const {
@@ -100,6 +111,16 @@ __device__ __forceinline__ void consumer_sync() {
   named_barrier_sync(kConsumerBarrier, kStepConsumers);
 }
 
+/// Block 0 notes when operations begin and end, seen from its first thread.
+__device__ __forceinline__ void note_time(const Block& block) {
+  if (block.p.profile == nullptr || block.index != 0 || threadIdx.x != 0) return;
+  if (block.operations < kProfileMarks) block.p.profile[block.operations] = clock64();
+}
+__device__ __forceinline__ void end_operation(Block& block) {
+  ++block.operations;
+  note_time(block);
+}
+
 /// All consumer warps of all blocks; what they wrote before is visible to all after.
 __device__ __forceinline__ void grid_barrier(Block& block) {
   consumer_sync();
@@ -107,17 +128,9 @@ __device__ __forceinline__ void grid_barrier(Block& block) {
   if (threadIdx.x == 0) {
     add_release(&block.p.counters->barrier, 1);
     wait_for(&block.p.counters->barrier, block.barriers * block.blocks);
-    if (block.p.profile != nullptr && block.index == 0 && block.barriers < kProfileMarks) {
-      block.p.profile[block.barriers] = clock64();
-    }
+    end_operation(block);
   }
   consumer_sync();
-}
-
-/// How many grid barriers a layer has: after each operation of it.
-__device__ __forceinline__ constexpr unsigned grid_barriers_of_layer(const StepDims& dims,
-                                                                     bool combine_separately) {
-  return 7U + (dims.q_rank > 0 ? 1U : 0U) + (combine_separately ? 1U : 0U);
 }
 
 /// Fills the header's copy of the batch; all threads of the block.

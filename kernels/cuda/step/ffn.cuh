@@ -203,8 +203,8 @@ __device__ __forceinline__ void down(Block& block, int layer) {
         [&](int s) {
           const int d = stages.expert(s);
           const int chunk = stages.chunk(s);
-          return StageColumns<F, NT>{rows.operand<NT>(block, table, d), chunk * chunk_columns(F),
-                                     (d < 0 ? ffn.down : ffn.expert_down).chunk_width(chunk)};
+          return StageColumns<NT>{rows.operand<NT>(block, table, d), chunk * chunk_columns(F),
+                                  (d < 0 ? ffn.down : ffn.expert_down).chunk_width(chunk)};
         },
         acc);
     residual.add<NT>(block, acc);

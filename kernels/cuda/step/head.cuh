@@ -146,6 +146,61 @@ __device__ __forceinline__ int merge_lists(std::uint64_t* keys, const std::uint6
   return half;
 }
 
+/// How many of keys[0, count) are larger than `key`.
+__device__ __forceinline__ int rank_of(std::uint64_t key, const std::uint64_t* keys, int count) {
+  int rank = 0;
+#pragma unroll 8
+  for (int i = 0; i < count; ++i) rank += keys[i] > key ? 1 : 0;
+  return rank;
+}
+
+/// The best 64 of all blocks' lists in keys[0, 64), by way of those keys that are at least as large
+/// as the 64th largest of the lists' first ones: no other can be among them. false where these are
+/// too many, as they are when one block has nearly all of the best. `keys` has room for
+/// kMergedCandidates + kCandidateCount. All consumer threads.
+__device__ __forceinline__ bool merge_by_rank(const Block& block, std::uint64_t* keys,
+                                              const std::uint64_t* from) {
+  const int thread = static_cast<int>(threadIdx.x);
+  auto* least = reinterpret_cast<std::uint64_t*>(block.scratch());
+  auto* count = reinterpret_cast<int*>(least + 1);
+  if (thread == 0) {
+    *least = 1;
+    *count = 0;
+  }
+#pragma unroll 1
+  for (int i = thread; i < block.blocks; i += kStepConsumers) keys[i] = from[i * kCandidateCount];
+  consumer_sync();
+#pragma unroll 1
+  for (int i = thread; i < block.blocks; i += kStepConsumers) {
+    const std::uint64_t key = keys[i];
+    if (key != 0 && rank_of(key, keys, block.blocks) == kCandidateCount - 1) *least = key;
+  }
+  consumer_sync();
+  const std::uint64_t smallest = *least;
+#pragma unroll 16
+  for (int i = thread; i < block.blocks * kCandidateCount; i += kStepConsumers) {
+    const std::uint64_t key = from[i];
+    if (key < smallest) continue;
+    const int at = atomicAdd(count, 1);
+    if (at < kMergedCandidates) keys[at] = key;
+  }
+  consumer_sync();
+  const int found = *count;
+  if (found > kMergedCandidates) return false;
+  std::uint64_t* best = keys + kMergedCandidates;
+  if (thread < kCandidateCount) best[thread] = 0;
+  consumer_sync();
+#pragma unroll 1
+  for (int i = thread; i < found; i += kStepConsumers) {
+    const int rank = rank_of(keys[i], keys, found);
+    if (rank < kCandidateCount) best[rank] = keys[i];
+  }
+  consumer_sync();
+  if (thread < kCandidateCount) keys[thread] = best[thread];
+  consumer_sync();
+  return true;
+}
+
 /// Merges the blocks' candidates of the rows this block is responsible for into the output. The
 /// keys reach into the ring, which is empty.
 __device__ __forceinline__ void merge_candidates(const Block& block) {
@@ -155,9 +210,11 @@ __device__ __forceinline__ void merge_candidates(const Block& block) {
   for (int output = block.index; output < p.batch.outputs; output += block.blocks) {
     const std::uint64_t* from =
         p.buffers.keys + static_cast<std::int64_t>(output) * block.blocks * kCandidateCount;
+    if (!merge_by_rank(block, keys, from)) {
 #pragma unroll 1
-    for (int lists = merge_lists(keys, from, block.blocks); lists > 1;) {
-      lists = merge_lists(keys, keys, lists);
+      for (int lists = merge_lists(keys, from, block.blocks); lists > 1;) {
+        lists = merge_lists(keys, keys, lists);
+      }
     }
 
     const float2* pairs = p.buffers.exponential + static_cast<std::int64_t>(output) * block.blocks;

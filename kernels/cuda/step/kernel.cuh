@@ -1,7 +1,7 @@
 // The step kernel: the three roles of a block's warps and the order of the operations.
 #pragma once
 
-#include "kernels/cuda/step/attention.cuh"
+#include "kernels/cuda/step/combine.cuh"
 #include "kernels/cuda/step/ffn.cuh"
 #include "kernels/cuda/step/head.cuh"
 #include "kernels/cuda/step/producer.cuh"
@@ -62,7 +62,7 @@ __device__ __forceinline__ void attention(Block& block, int layer) {
   rotate_and_write(block, layer);
   absorb_queries<NT>(block);
   grid_barrier(block);
-  attend(block);
+  attend(block, layer);
   grid_barrier(block);
   if (p.batch.combine_separately != 0) {
     combine_all(block);
@@ -82,7 +82,7 @@ __device__ __forceinline__ void attention(Block& block, int layer) {
     multiply_stages<F, NT>(
         block, out.chunks(),
         [&](int chunk) {
-          return StageColumns<F, NT>{operand, chunk * chunk_columns(F), out.chunk_width(chunk)};
+          return StageColumns<NT>{operand, chunk * chunk_columns(F), out.chunk_width(chunk)};
         },
         acc);
     residual.add<NT>(block, acc);
@@ -104,37 +104,41 @@ __device__ __forceinline__ void feed_forward(Block& block, int layer) {
   grid_barrier(block);
 }
 
+__device__ __forceinline__ void choose_candidates(Block& block) {
+  if (block.p.want_candidates == 0) return;
+  consumer_sync();
+  select_own_candidates(block);
+  grid_barrier(block);
+  merge_candidates(block);
+}
+
+/// Clears the counters of the next step; the consumers' last act.
+__device__ __forceinline__ void leave(Block& block) {
+  const StepParams& p = block.p;
+  if (block.index != 0) return;
+  auto* words = reinterpret_cast<unsigned*>(p.other_counters);
+#pragma unroll 1
+  for (unsigned i = threadIdx.x; i < sizeof(StepCounters) / 4; i += kStepConsumers) words[i] = 0;
+  if (threadIdx.x == 0 && p.distinct_experts != nullptr) {
+    *p.distinct_experts = __ldcg(&p.counters->distinct);
+  }
+  end_operation(block);
+}
+
 template <int NT>
 __device__ __forceinline__ void finish(Block& block) {
   const StepParams& p = block.p;
   if (p.batch.outputs > 0) {
     stage_norm<Format::bf16>(block, p.buffers.x, sizes(p).hidden, p.weights.final_norm);
     compute_logits<NT>(block);
-    if (p.want_candidates != 0) {
-      consumer_sync();
-      select_own_candidates(block);
-      grid_barrier(block);
-      merge_candidates(block);
-    }
+    choose_candidates(block);
   }
-  if (block.index == 0) {
-    auto* words = reinterpret_cast<unsigned*>(p.other_counters);
-#pragma unroll 1
-    for (unsigned i = threadIdx.x; i < sizeof(StepCounters) / 4; i += kStepConsumers) words[i] = 0;
-    if (threadIdx.x == 0 && p.distinct_experts != nullptr) {
-      *p.distinct_experts = __ldcg(&p.counters->distinct);
-    }
-    if (threadIdx.x == 0 && p.profile != nullptr && block.barriers + 1 < kProfileMarks) {
-      p.profile[block.barriers + 1] = clock64();
-    }
-  }
+  leave(block);
 }
 
 template <Format F, int NT>
 __device__ __forceinline__ void consume(Block& block) {
-  if (threadIdx.x == 0 && block.index == 0 && block.p.profile != nullptr) {
-    block.p.profile[0] = clock64();
-  }
+  note_time(block);
   if (block.p.embed != 0) {
     embed(block);
     grid_barrier(block);
@@ -156,9 +160,12 @@ __device__ __forceinline__ void route(Block& block) {
   }
 }
 
-template <Format F, int NT>
-__global__ void __launch_bounds__(kStepThreads, 1) run(const __grid_constant__ StepParams p) {
-  extern __shared__ __align__(128) std::byte memory[];
+/// Of the 168 that twelve warps leave each thread: a third of them hands 32 to the others.
+inline constexpr int kConsumerRegisters = 184;
+inline constexpr int kProducerRegisters = 136;
+
+/// Prepares the block's shared memory; all threads.
+__device__ __forceinline__ void enter(const StepParams& p, std::byte* memory) {
   auto* header = reinterpret_cast<SharedHeader*>(memory);
   if (threadIdx.x == 0) {
     for (int i = 0; i < p.shared.slots; ++i) {
@@ -170,18 +177,41 @@ __global__ void __launch_bounds__(kStepThreads, 1) run(const __grid_constant__ S
   }
   copy_batch(p, *header);
   __syncthreads();
-  Block block{p,
-              memory,
-              header,
-              static_cast<int>(blockIdx.x),
-              static_cast<int>(gridDim.x),
-              static_cast<int>(threadIdx.x) / 32,
-              static_cast<int>(threadIdx.x) % 32};
-  if (block.warp < kStepConsumerWarps) {
+}
+
+/// The view of one role. Each reads its place for itself: the compiler would otherwise compute what
+/// the roles have in common before they part, and keep it in registers that it then lacks.
+__device__ __forceinline__ Block place_of_role(const StepParams& p, std::byte* memory) {
+  int index = 0;
+  int blocks = 0;
+  int thread = 0;
+  asm volatile("mov.u32 %0, %%ctaid.x;" : "=r"(index));
+  asm volatile("mov.u32 %0, %%nctaid.x;" : "=r"(blocks));
+  asm volatile("mov.u32 %0, %%tid.x;" : "=r"(thread));
+  return Block{p,           memory,     reinterpret_cast<SharedHeader*>(memory), index, blocks,
+               thread / 32, thread % 32};
+}
+
+template <Format F, int NT>
+__global__ void __launch_bounds__(kStepThreads, 1) run(const __grid_constant__ StepParams p) {
+  extern __shared__ __align__(128) std::byte memory[];
+  enter(p, memory);
+  const int warp = static_cast<int>(threadIdx.x) / 32;
+  if (warp < kStepConsumerWarps) {
+    grow_registers<kConsumerRegisters>();
+    Block block = place_of_role(p, memory);
     consume<F, NT>(block);
-  } else if (block.warp == kStepConsumerWarps) {
-    produce<F, NT>(block);
-  } else {
+    return;
+  }
+  shrink_registers<kProducerRegisters>();
+  if (warp == kStepConsumerWarps) {
+    Block block = place_of_role(p, memory);
+    produce<F, NT>(block, [&](const RoutingTable& table, int layer) {
+      return await_routing(block, table, layer);
+    });
+  }
+  if (warp == kStepConsumerWarps + 1) {
+    Block block = place_of_role(p, memory);
     route(block);
   }
 }

@@ -20,14 +20,16 @@ cudaError_t prepare(int shared_bytes) {
 }
 
 template <Format F>
+const void* kernel_for(int tokens) {
+  return tokens <= 8    ? reinterpret_cast<const void*>(run<F, 1>)
+         : tokens <= 16 ? reinterpret_cast<const void*>(run<F, 2>)
+                        : reinterpret_cast<const void*>(run<F, 4>);
+}
+template <Format F>
 cudaError_t launch(const StepParams& params, int blocks, cudaStream_t stream) {
-  const int tokens = params.batch.tokens;
-  const void* kernel = tokens <= 8    ? reinterpret_cast<const void*>(run<F, 1>)
-                       : tokens <= 16 ? reinterpret_cast<const void*>(run<F, 2>)
-                                      : reinterpret_cast<const void*>(run<F, 4>);
   void* arguments[] = {const_cast<StepParams*>(&params)};
-  return cudaLaunchCooperativeKernel(kernel, dim3(blocks), dim3(kStepThreads), arguments,
-                                     params.shared.total, stream);
+  return cudaLaunchCooperativeKernel(kernel_for<F>(params.batch.tokens), dim3(blocks),
+                                     dim3(kStepThreads), arguments, params.shared.total, stream);
 }
 
 }  // namespace caretd::kernels::cuda::CARETD_STEP_NAMESPACE

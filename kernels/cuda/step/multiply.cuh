@@ -46,11 +46,23 @@ __device__ __forceinline__ void clear(float (&acc)[NT][4]) {
   }
 }
 
-/// Groups of 32 columns that a warp takes of a full stage. For FP8 they lie in one block of 128
-/// columns, which has one scale.
+/// Groups of 32 columns that a warp takes of a full stage.
 template <Format F>
 inline constexpr int kWarpGroups = chunk_columns(F) / 32 / kStepConsumerWarps;
 static_assert(kWarpGroups<Format::fp8> * 32 <= kScaleColumns);
+
+/// Few tokens: every eighth group, so that the warps share a narrow stage evenly, and a sum of
+/// each, so that none waits for the one before it. Many tokens: neighbouring groups, which for FP8
+/// have one scale, and one sum.
+template <int NT>
+inline constexpr bool kGroupsApart = NT == 1;
+
+template <Format F, int NT>
+[[nodiscard]] __device__ __forceinline__ int group_column(const Block& block, int group) {
+  return (kGroupsApart<NT> ? group * kStepConsumerWarps + block.warp
+                           : block.warp * kWarpGroups<F> + group) *
+         32;
+}
 
 /// B of a warp's columns of one stage.
 template <Format F, int NT>
@@ -60,37 +72,55 @@ struct StageOperand {
   /// `k` is the first column of the stage, `width` its number of columns.
   __device__ __forceinline__ void load(const Block& block, const Operand<NT>& operand, int k,
                                        int width) {
-    const int first = block.warp * kWarpGroups<F> * 32;
 #pragma unroll
     for (int g = 0; g < kWarpGroups<F>; ++g) {
-      if (first + g * 32 >= width) break;
+      const int column = group_column<F, NT>(block, g);
 #pragma unroll
-      for (int nt = 0; nt < NT; ++nt) b[g][nt] = operand.load(nt, k + first + g * 32);
+      for (int nt = 0; nt < NT; ++nt) {
+        b[g][nt] = make_uint4(0, 0, 0, 0);
+        if (column < width) b[g][nt] = operand.load(nt, k + column);
+      }
     }
   }
 };
 
-/// acc += 32 columns of a tile times the operand. `a` is this lane's ldmatrix address.
+/// A of 32 columns of a tile. `a` is this lane's ldmatrix address.
+template <Format F>
+struct Fragment {
+  uint4 raw[F == Format::bf16 ? 2 : 1];
+
+  __device__ __forceinline__ void load(std::uint32_t a) {
+    raw[0] = load_matrix_x4(a);
+    if constexpr (F == Format::bf16) raw[1] = load_matrix_x4(a + 256);
+  }
+  /// acc += fragment * b.
+  template <int NT>
+  __device__ __forceinline__ void multiply(const uint4 (&b)[NT], float (&acc)[NT][4]) const {
+    uint4 first = raw[0];
+    uint4 second;
+    if constexpr (F == Format::bf16) {
+      second = raw[1];
+    } else {
+      widen_fp8(raw[0].x, first.x, first.z);
+      widen_fp8(raw[0].y, first.y, first.w);
+      widen_fp8(raw[0].z, second.x, second.z);
+      widen_fp8(raw[0].w, second.y, second.w);
+    }
+#pragma unroll
+    for (int nt = 0; nt < NT; ++nt) {
+      multiply_accumulate(acc[nt], first, b[nt].x, b[nt].y);
+      multiply_accumulate(acc[nt], second, b[nt].z, b[nt].w);
+    }
+  }
+};
+
+/// acc += 32 columns of a tile times the operand.
 template <Format F, int NT>
 __device__ __forceinline__ void multiply_group(std::uint32_t a, const uint4 (&b)[NT],
                                                float (&acc)[NT][4]) {
-  uint4 first;
-  uint4 second;
-  if constexpr (F == Format::bf16) {
-    first = load_matrix_x4(a);
-    second = load_matrix_x4(a + 256);
-  } else {
-    const uint4 bytes = load_matrix_x4(a);
-    widen_fp8(bytes.x, first.x, first.z);
-    widen_fp8(bytes.y, first.y, first.w);
-    widen_fp8(bytes.z, second.x, second.z);
-    widen_fp8(bytes.w, second.y, second.w);
-  }
-#pragma unroll
-  for (int nt = 0; nt < NT; ++nt) {
-    multiply_accumulate(acc[nt], first, b[nt].x, b[nt].y);
-    multiply_accumulate(acc[nt], second, b[nt].z, b[nt].w);
-  }
+  Fragment<F> fragment;
+  fragment.load(a);
+  fragment.template multiply<NT>(b, acc);
 }
 
 /// This lane's ldmatrix address of the first group of a stage of `width` columns.
@@ -101,36 +131,56 @@ __device__ __forceinline__ std::uint32_t fragment_address(const Block& block, st
          block.lane / 16 * 128 + block.lane % 8 * 16;
 }
 
-/// acc += this warp's columns of a stage, which is a chunk of a tile (layout.h).
+/// This warp's columns of a stage, which is a chunk of a tile (layout.h). Without branches, so that
+/// the loads of all groups are on their way together: a group past the width repeats the last one
+/// and meets an operand of zeros.
 template <Format F, int NT>
-__device__ __forceinline__ void multiply_stage(const Block& block, std::uint32_t stage, int width,
-                                               const StageOperand<F, NT>& operand,
-                                               float (&acc)[NT][4]) {
-  constexpr int kGroupBytes = kStripRows * 32 * element_bytes(F);
-  const int first = block.warp * kWarpGroups<F> * 32;
-  if (first >= width) return;
-  const std::uint32_t a = fragment_address<F>(block, stage, width) + first / 32 * kGroupBytes;
-  float part[NT][4];
-  float(&sum)[NT][4] = F == Format::bf16 ? acc : part;
-  if constexpr (F == Format::fp8) clear<NT>(part);
+struct StageShare {
+  static constexpr int kGroups = kWarpGroups<F>;
+  static constexpr int kSums = kGroupsApart<NT> ? kGroups : 1;
+  Fragment<F> fragment[kGroups];
+  float2 scale[kSums];
+
+  __device__ __forceinline__ void load(const Block& block, std::uint32_t stage, int width) {
+    const std::uint32_t a = fragment_address<F>(block, stage, width);
 #pragma unroll
-  for (int g = 0; g < kWarpGroups<F>; ++g) {
-    if (first + g * 32 >= width) break;
-    multiply_group<F, NT>(a + g * kGroupBytes, operand.b[g], sum);
-  }
-  if constexpr (F == Format::fp8) {
-    const std::uint32_t scales = stage + kTileRows * width + first / kScaleColumns * 4;
-    const float low = load_shared_float(scales);
-    const float high = load_shared_float(scales + 32);
-#pragma unroll
-    for (int nt = 0; nt < NT; ++nt) {
-      acc[nt][0] += low * part[nt][0];
-      acc[nt][1] += low * part[nt][1];
-      acc[nt][2] += high * part[nt][2];
-      acc[nt][3] += high * part[nt][3];
+    for (int g = 0; g < kGroups; ++g) {
+      const int column = min(group_column<F, NT>(block, g), width - 32);
+      fragment[g].load(a + column * (kStripRows * element_bytes(F)));
+      if (g >= kSums) continue;
+      scale[g] = make_float2(1.0F, 1.0F);
+      if constexpr (F == Format::fp8) {
+        const std::uint32_t scales = stage + kTileRows * width + column / kScaleColumns * 4;
+        scale[g] = make_float2(load_shared_float(scales), load_shared_float(scales + 32));
+      }
     }
   }
-}
+  /// acc += share * operand.
+  __device__ __forceinline__ void multiply(const StageOperand<F, NT>& operand,
+                                           float (&acc)[NT][4]) const {
+    if constexpr (F == Format::bf16 && !kGroupsApart<NT>) {
+#pragma unroll
+      for (int g = 0; g < kGroups; ++g) fragment[g].template multiply<NT>(operand.b[g], acc);
+      return;
+    }
+#pragma unroll
+    for (int s = 0; s < kSums; ++s) {
+      float part[NT][4];
+      clear<NT>(part);
+#pragma unroll
+      for (int g = s; g < kGroups; g += kSums) {
+        fragment[g].template multiply<NT>(operand.b[g], part);
+      }
+#pragma unroll
+      for (int nt = 0; nt < NT; ++nt) {
+        acc[nt][0] += scale[s].x * part[nt][0];
+        acc[nt][1] += scale[s].x * part[nt][1];
+        acc[nt][2] += scale[s].y * part[nt][2];
+        acc[nt][3] += scale[s].y * part[nt][3];
+      }
+    }
+  }
+};
 
 /// The warps' sums of a tile for up to eight tokens, in shared memory.
 struct TileSums {
@@ -207,33 +257,49 @@ __device__ __forceinline__ void store_tile(Block& block, int tile, const float (
   });
 }
 
-/// The next stages times columns k, k + 1, ... of an operand that is close at hand.
+/// Columns of an operand that meet a stage.
+template <int NT>
+struct StageColumns {
+  Operand<NT> operand;
+  int first;
+  int width;
+};
+
+/// acc += the next stage times `operand`.
 template <Format F, int NT>
-__device__ __forceinline__ void multiply_tile(Block& block, const PackedShape& shape,
-                                              const Operand<NT>& operand, float (&acc)[NT][4]) {
-  clear<NT>(acc);
+__device__ __forceinline__ void add_stage(Block& block, int width,
+                                          const StageOperand<F, NT>& operand, float (&acc)[NT][4]) {
+  StageShare<F, NT> share;
+  share.load(block, await_stage(block, block.next), width);
+  share.multiply(operand, acc);
+  release(block);
+}
+
+/// acc += the next stages times columns k, k + 1, ... of an operand that is close at hand.
+template <Format F, int NT>
+__device__ __forceinline__ void add_tile(Block& block, const PackedShape& shape,
+                                         const Operand<NT>& operand, float (&acc)[NT][4]) {
 #pragma unroll 2
   for (int chunk = 0; chunk < shape.chunks(); ++chunk) {
     const int width = shape.chunk_width(chunk);
     StageOperand<F, NT> b;
     b.load(block, operand, chunk * chunk_columns(F), width);
-    multiply_stage<F, NT>(block, await_stage(block, block.next), width, b, acc);
-    release(block);
+    add_stage<F, NT>(block, width, b, acc);
   }
+}
+template <Format F, int NT>
+__device__ __forceinline__ void multiply_tile(Block& block, const PackedShape& shape,
+                                              const Operand<NT>& operand, float (&acc)[NT][4]) {
+  clear<NT>(acc);
+  add_tile<F, NT>(block, shape, operand, acc);
 }
 
 /// How many stages' operands are loaded together where they come from L2.
 template <Format F, int NT>
 inline constexpr int kAheadStages = NT* kWarpGroups<F> >= 4 ? 1 : 4 / (NT * kWarpGroups<F>);
 
-/// `count` stages of one tile whose operands are in device memory: describe(i) gives the columns of
-/// stage i. Loads of several stages are on their way together.
-template <Format F, int NT>
-struct StageColumns {
-  Operand<NT> operand;
-  int first;
-  int width;
-};
+/// acc += `count` stages of one tile whose operands are in device memory: describe(i) gives the
+/// columns of stage i. Loads of several stages are on their way together.
 template <Format F, int NT, class Describe>
 __device__ __forceinline__ void multiply_stages(Block& block, int count, Describe&& describe,
                                                 float (&acc)[NT][4]) {
@@ -245,15 +311,14 @@ __device__ __forceinline__ void multiply_stages(Block& block, int count, Describ
 #pragma unroll
     for (int i = 0; i < kAhead; ++i) {
       if (begin + i >= count) break;
-      const StageColumns<F, NT> columns = describe(begin + i);
+      const StageColumns<NT> columns = describe(begin + i);
       width[i] = columns.width;
       b[i].load(block, columns.operand, columns.first, columns.width);
     }
 #pragma unroll
     for (int i = 0; i < kAhead; ++i) {
       if (begin + i >= count) break;
-      multiply_stage<F, NT>(block, await_stage(block, block.next), width[i], b[i], acc);
-      release(block);
+      add_stage<F, NT>(block, width[i], b[i], acc);
     }
   }
 }

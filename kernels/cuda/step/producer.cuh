@@ -100,9 +100,10 @@ __device__ __forceinline__ void prefetch_attention(const Block& block, Format fo
   prefetch_tiles(block, ffn.up, ffn.always_up, budget);
 }
 
-/// The KV rows of the block's items. Rows of earlier steps are there already; those of this step's
-/// tokens are written before grid barrier `written`.
-__device__ __forceinline__ void send_kv(Sender& sender, int layer, unsigned written) {
+/// The KV rows of the block's items, as far ahead as any weights. Rows of earlier steps are there
+/// already; in the place of those that this step writes comes whatever lies there, and the
+/// consumers fetch them once they are written (fetch_fresh_rows).
+__device__ __forceinline__ void send_kv(Sender& sender, int layer) {
   const Block& block = sender.block;
   const StepParams& p = block.p;
   const int row_bytes = sizes(p).kv_width() * 2;
@@ -111,15 +112,9 @@ __device__ __forceinline__ void send_kv(Sender& sender, int layer, unsigned writ
   for (int i = block.index; i < p.batch.items; i += block.blocks) {
     const AttentionItem item = i == block.index ? block.header->item : p.batch.item[i];
     const StepRun& run = block.header->run[item.run];
-    const int fresh = block.header->token[run.first_token].position;
 #pragma unroll 1
     for (int begin = item.begin; begin < item.end; begin += kAttentionTile) {
       const int page = p.batch.pages[run.first_page + begin / kPageRows];
-      if (begin + kAttentionTile > fresh) {
-        if (block.lane == 0) wait_for(&p.counters->barrier, written * block.blocks);
-        __syncwarp();
-        fence_bulk_copies();
-      }
 #pragma unroll 1
       for (int row = 0; row < kAttentionTile; row += kStageRows) {
         const std::uint32_t to = sender.claim();
@@ -131,9 +126,7 @@ __device__ __forceinline__ void send_kv(Sender& sender, int layer, unsigned writ
   }
 }
 
-/// `barriers` is the number of grid barriers before this layer.
-__device__ __forceinline__ void send_attention(Sender& sender, Format format, int layer,
-                                               unsigned barriers) {
+__device__ __forceinline__ void send_attention(Sender& sender, Format format, int layer) {
   const Block& block = sender.block;
   const StepDims& dims = sizes(block.p);
   const AttentionWeightsOf weights(block.p, format, layer);
@@ -146,7 +139,7 @@ __device__ __forceinline__ void send_attention(Sender& sender, Format format, in
   for (int i = 0; i < absorb.count; ++i) {
     sender.send(weights.absorb_data + absorb.tile(i) * stage_bytes, stage_bytes);
   }
-  send_kv(sender, layer, barriers + (dims.q_rank > 0 ? 3 : 2));
+  send_kv(sender, layer);
   const Share value(block, dims.heads * weights.value.tiles());
 #pragma unroll 1
   for (int i = 0; i < value.count; ++i) {
@@ -167,8 +160,9 @@ __device__ __forceinline__ void prefetch_beyond_routing(const Block& block, Form
   }
 }
 
-template <Format F, int NT>
-__device__ __forceinline__ void send_ffn(Sender& sender, int layer) {
+/// await(table, layer) waits for the choice of experts and gives their number.
+template <Format F, int NT, class Await>
+__device__ __forceinline__ void send_ffn(Sender& sender, int layer, Await&& await) {
   Block& block = sender.block;
   const FfnWeights ffn(block.p, F, layer);
   sender.send_tiles(ffn.up, ffn.always_up);
@@ -176,7 +170,7 @@ __device__ __forceinline__ void send_ffn(Sender& sender, int layer) {
   int distinct = 0;
   if (ffn.moe) {
     prefetch_beyond_routing(block, F, layer, ffn);
-    distinct = await_routing(block, table, layer);
+    distinct = await(table, layer);
     const int tiles = ffn.expert_up.tiles();
     const Share share(block, distinct * tiles, ffn.up.tiles());
 #pragma unroll 1
@@ -199,17 +193,15 @@ __device__ __forceinline__ void send_ffn(Sender& sender, int layer) {
   }
 }
 
-template <Format F, int NT>
-__device__ __forceinline__ void produce(Block& block) {
+template <Format F, int NT, class Await>
+__device__ __forceinline__ void produce(Block& block, Await&& await) {
   const StepParams& p = block.p;
   const StepDims& dims = sizes(p);
   Sender sender{block};
-  unsigned barriers = p.embed != 0 ? 1 : 0;
 #pragma unroll 1
   for (int layer = p.first_layer; layer < p.last_layer; ++layer) {
-    send_attention(sender, F, layer, barriers);
-    send_ffn<F, NT>(sender, layer);
-    barriers += grid_barriers_of_layer(dims, p.batch.combine_separately != 0);
+    send_attention(sender, F, layer);
+    send_ffn<F, NT>(sender, layer, await);
   }
   if (p.batch.outputs > 0) {
     sender.send_tiles(PackedShape{Format::bf16, dims.vocab, dims.hidden}, p.weights.head);

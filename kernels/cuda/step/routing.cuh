@@ -141,17 +141,18 @@ __device__ __forceinline__ float logit_of(const StepParams& p, int token, int ex
   return dot * rsqrtf(squares / sizes(p).hidden + p.dims.norm_epsilon);
 }
 
-/// Softmax over all experts, then the top-k of one token; called by one warp. N experts a lane.
+/// Softmax over all experts, then the top-k of one token; called by one warp. Lane l has the logits
+/// of experts l, l + 32, ...
 template <int N>
-__device__ __forceinline__ Choice choose_among(const StepParams& p, int layer, int token, int parts,
-                                               int lane) {
+__device__ __forceinline__ Choice choose_by_logits(const StepParams& p, int layer,
+                                                   const StepToken& token, const float (&logit)[N],
+                                                   int lane) {
   const StepDims& dims = sizes(p);
   float probability[N];
   float maximum = -INFINITY;
 #pragma unroll
   for (int i = 0; i < N; ++i) {
-    const int e = lane + 32 * i;
-    probability[i] = e < dims.experts ? logit_of(p, token, e, parts) : -INFINITY;
+    probability[i] = lane + 32 * i < dims.experts ? logit[i] : -INFINITY;
     maximum = fmaxf(maximum, probability[i]);
   }
   maximum = warp_max(maximum);
@@ -170,17 +171,31 @@ __device__ __forceinline__ Choice choose_among(const StepParams& p, int layer, i
     // A logit that is no number must not become an expert that does not exist.
     key[i] = e >= dims.experts ? -4.0F : probability[i] >= 0.0F ? probability[i] : -1.0F;
     if (p.forced_routing != 0 && e < dims.experts) {
-      key[i] = forced_key(p.forced_routing + token, layer, p.batch.token[token].position, e);
+      key[i] = forced_key(p.forced_routing + token.run, layer, token.position, e);
     }
   }
   if (dims.group_limited != 0) keep_best_groups(dims, lane, key);
   return take_largest(dims, lane, key, probability);
 }
 
-inline __device__ __noinline__ Choice choose_experts(const StepParams& p, int layer, int token,
-                                                     int parts, int lane) {
-  return sizes(p).experts <= 64 ? choose_among<2>(p, layer, token, parts, lane)
-                                : choose_among<kExpertsPerLane>(p, layer, token, parts, lane);
+template <int N>
+__device__ __forceinline__ Choice choose_among(const StepParams& p, int layer, int index,
+                                               const StepToken& token, int parts, int lane) {
+  float logit[N];
+#pragma unroll
+  for (int i = 0; i < N; ++i) {
+    const int e = lane + 32 * i;
+    logit[i] = e < sizes(p).experts ? logit_of(p, index, e, parts) : -INFINITY;
+  }
+  return choose_by_logits(p, layer, token, logit, lane);
+}
+
+/// `index` is the token's place in the step.
+inline __device__ __noinline__ Choice choose_experts(const StepParams& p, int layer, int index,
+                                                     const StepToken& token, int parts, int lane) {
+  return sizes(p).experts <= 64
+             ? choose_among<2>(p, layer, index, token, parts, lane)
+             : choose_among<kExpertsPerLane>(p, layer, index, token, parts, lane);
 }
 
 /// How the router's work is divided: every expert's columns into `parts` slices, one a block, as
@@ -254,7 +269,8 @@ __device__ __forceinline__ void finish_logit(const Block& block, const RouterSha
   if (block.lane == 0) done = fetch_add_acq_rel(&p.counters->router[token], 1) + 1;
   done = __shfl_sync(~0U, done, 0);
   if (done != block.moe_layers * share.items) return;
-  const Choice choice = choose_experts(p, layer, token, share.parts, block.lane);
+  const Choice choice =
+      choose_experts(p, layer, token, block.header->token[token], share.parts, block.lane);
   if (block.lane < sizes(p).topk) {
     p.buffers.topk_expert[token * kMaxTopK + block.lane] = choice.expert;
     p.buffers.topk_weight[token * kMaxTopK + block.lane] = choice.weight;
@@ -345,7 +361,7 @@ inline __device__ __noinline__ int build_routing_table(const StepParams& p, Rout
                                                        int lane) {
   constexpr int kPerLane = kStepMaxTokens * kMaxTopK / 32;
   const int topk = sizes(p).topk;
-  const int choices = p.batch.tokens * topk;
+  const int choices = tokens_of(p) * topk;
   int chosen[kPerLane];
   float weight[kPerLane];
 #pragma unroll
@@ -400,6 +416,7 @@ inline __device__ __noinline__ int build_routing_table(const StepParams& p, Rout
 __device__ __forceinline__ int await_routing(Block& block, const RoutingTable& table, int layer) {
   const StepParams& p = block.p;
   const bool single = block.tokens() == 1;
+  const StepToken& token = block.header->token[0];
   const RouterShare share(sizes(p), block.blocks);
   ++block.moe_layers;
   if (block.lane == 0) {
@@ -412,11 +429,11 @@ __device__ __forceinline__ int await_routing(Block& block, const RoutingTable& t
     distinct = build_routing_table(p, table, block.lane);
   } else if (sizes(p).experts <= 64) {
     // In line: a function would read the parameters from memory, one wait after the other.
-    distinct = build_single_table(p, table, choose_among<2>(p, layer, 0, share.parts, block.lane),
-                                  block.lane);
+    distinct = build_single_table(
+        p, table, choose_among<2>(p, layer, 0, token, share.parts, block.lane), block.lane);
   } else {
-    distinct = build_single_table(p, table, choose_experts(p, layer, 0, share.parts, block.lane),
-                                  block.lane);
+    distinct = build_single_table(
+        p, table, choose_experts(p, layer, 0, token, share.parts, block.lane), block.lane);
   }
   if (block.lane == 0) {
     if (block.index == 0) p.counters->distinct += distinct;

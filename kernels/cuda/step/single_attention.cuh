@@ -1,0 +1,323 @@
+// The attention half of a layer for a step of one token, whose operations hand on words instead of
+// meeting at grid barriers (words.cuh).
+#pragma once
+
+#include "kernels/cuda/step/combine.cuh"
+#include "kernels/cuda/step/single_input.cuh"
+
+namespace caretd::kernels::cuda::CARETD_STEP_NAMESPACE {
+
+/// The query heads and the token's latent.
+template <Format F>
+__device__ __forceinline__ void project_single(Block& block, int layer, const Marks& marks) {
+  const StepParams& p = block.p;
+  const StepDims& dims = sizes(p);
+  await_norm<F>(block, p.weights.attention_norm + static_cast<std::int64_t>(layer) * dims.hidden,
+                marks.x_before(layer));
+  const PackedShape shape{F, dims.q_width() + dims.kv_width(), dims.hidden};
+  const Share share(block, shape.tiles());
+  const Operand<1> operand = staged_operand<1>(block);
+#pragma unroll 1
+  for (int i = 0; i < share.count; ++i) {
+    float acc[1][4];
+    multiply_tile<F, 1>(block, shape, operand, acc);
+    finish_in_one_warp(block, acc, [&](const TileSums& sums) {
+      const bool valid = block.lane < kTileRows;
+      const int row = share.tile(i) * kTileRows + block.lane % kTileRows;
+      const float value = sums.sum(block.lane % kTileRows, 0) * normed_scale(block, 0);
+      const unsigned mark = marks.within(layer);
+      if (row < dims.q_width()) {
+        publish_activation<Format::bf16>(p.words.q, row, value, valid, mark);
+      } else if (valid) {
+        publish(p.words.kv + row - dims.q_width(), value, mark);
+      }
+    });
+  }
+}
+
+/// Rotary part of one head's query; called by one warp.
+__device__ __forceinline__ void rotate_single_query(const Block& block, int head, unsigned mark) {
+  const StepDims& dims = sizes(block.p);
+  const int position = block.header->token[0].position;
+  const float2* turns =
+      block.p.weights.rotary + static_cast<std::int64_t>(position) * (dims.rope / 2);
+#pragma unroll 1
+  for (int i = block.lane; i < dims.rope / 2; i += 32) {
+    const float2 turn = __ldg(turns + i);
+    const int at = activation_position(Format::bf16, head * dims.head_dim() + dims.nope + 2 * i);
+    const float2 pair = unpack_bf16(await_word(block.p.words.q + at / 2, mark));
+    publish(block.p.words.query + (head * dims.kv_width() + dims.kv_rank) / 2 + i,
+            rotated(pair.x, pair.y, turn), mark);
+  }
+}
+
+/// Norms and rotates the token's latent and key, writes the row of its page and hands it to the
+/// block whose tile it is in; one warp.
+__device__ __forceinline__ void write_single_row(const Block& block, int layer, unsigned mark) {
+  const StepParams& p = block.p;
+  const StepDims& dims = sizes(p);
+  constexpr int kPieces = kSingle.kv_rank / 128;
+  const int position = block.header->token[0].position;
+  const int page = p.batch.pages[block.header->run[0].first_page + position / kPageRows];
+  auto* out = reinterpret_cast<std::uint32_t*>(page_row(p, page, layer, position % kPageRows));
+  const float* norm = p.weights.kv_norm + static_cast<std::int64_t>(layer) * dims.kv_rank;
+  const float2* turns = p.weights.rotary + static_cast<std::int64_t>(position) * (dims.rope / 2);
+  float4 w[kPieces];
+#pragma unroll
+  for (int i = 0; i < kPieces; ++i) {
+    w[i] = __ldg(reinterpret_cast<const float4*>(norm + i * 128 + block.lane * 4));
+  }
+  const auto store = [&](int pair, std::uint32_t value) {
+    out[pair] = value;
+    publish(p.words.fresh + pair, value, mark);
+  };
+#pragma unroll 1
+  for (int i = block.lane; i < dims.rope / 2; i += 32) {
+    const float2 turn = __ldg(turns + i);
+    const float2 pair = as_floats(await_pair(p.words.kv + dims.kv_rank + 2 * i, mark));
+    store(dims.kv_rank / 2 + i, rotated(pair.x, pair.y, turn));
+  }
+  uint2 words[2 * kPieces];
+  await_words<2 * kPieces>(
+      mark, words, [&](int i) { return p.words.kv + i / 2 * 128 + block.lane * 4 + i % 2 * 2; });
+  float sum = 0.0F;
+#pragma unroll
+  for (int i = 0; i < 2 * kPieces; ++i) {
+    const float2 v = as_floats(words[i]);
+    sum += v.x * v.x + v.y * v.y;
+  }
+  const float scale = rsqrtf(warp_sum(sum) / dims.kv_rank + p.dims.norm_epsilon);
+#pragma unroll
+  for (int i = 0; i < kPieces; ++i) {
+    const int pair = i * 64 + block.lane * 2;
+    const float2 low = as_floats(words[2 * i]);
+    const float2 high = as_floats(words[2 * i + 1]);
+    store(pair, pack_bf16(low.x * scale * w[i].x, low.y * scale * w[i].y));
+    store(pair + 1, pack_bf16(high.x * scale * w[i].z, high.y * scale * w[i].w));
+  }
+}
+
+/// Absorbed queries, and the work of a warp here and there: see absorb_queries, rotate_and_write.
+__device__ __forceinline__ void absorb_single(Block& block, int layer, const Marks& marks) {
+  const StepParams& p = block.p;
+  const StepDims& dims = sizes(p);
+  const unsigned mark = marks.within(layer);
+  const int warps = block.blocks * kStepConsumerWarps;
+#pragma unroll 1
+  for (int i = (block.blocks - 1 - block.index) * kStepConsumerWarps + block.warp; i <= dims.heads;
+       i += warps) {
+    if (i == 0) {
+      write_single_row(block, layer, mark);
+    } else {
+      rotate_single_query(block, i - 1, mark);
+    }
+  }
+  const int stages_per_head = dims.kv_rank / kAbsorbRows;
+  const Share share(block, dims.heads * stages_per_head);
+  const unsigned tile_bytes = PackedShape{Format::bf16, kAbsorbRows, dims.nope}.tile_bytes();
+  const int first = block.warp / kAbsorbTiles * kAbsorbGroups;
+#pragma unroll 1
+  for (int i = 0; i < share.count; ++i) {
+    const int head = block.p.divide.absorb_stages.quotient(share.tile(i));
+    uint4 b[kAbsorbGroups];
+    await_operand<kAbsorbGroups>(block, p.words.q, mark, b,
+                                 [&](int g) { return head * dims.head_dim() + (first + g) * 32; });
+    if (i == 0) end_operation(block);
+    const std::uint32_t tile =
+        await_stage(block, block.next) + block.warp % kAbsorbTiles * tile_bytes;
+    const std::uint32_t a = fragment_address<Format::bf16>(block, tile, dims.nope);
+    float acc[1][4];
+    clear<1>(acc);
+#pragma unroll
+    for (int g = 0; g < kAbsorbGroups; ++g) {
+      const uint4 one[1] = {b[g]};
+      multiply_group<Format::bf16, 1>(a + (first + g) * 512, one, acc);
+    }
+    release(block);
+    const int first_row = (share.tile(i) - head * stages_per_head) * kAbsorbRows;
+    finish_tile<1>(block, acc, [&](const TileSums& sums, int /*token*/, int /*tokens*/) {
+      const int row = (block.warp + block.tiles) % kStepConsumerWarps * 32 + block.lane;
+      if (row >= kAbsorbRows) return;
+      const float value = sums.sum(row % kTileRows, 0, row / kTileRows, kAbsorbTiles);
+      const float partner = __shfl_xor_sync(~0U, value, 1);
+      if (row % 2 == 0) {
+        publish(p.words.query + (head * dims.kv_width() + first_row + row) / 2,
+                pack_bf16(value, partner), mark);
+      }
+    });
+  }
+}
+
+/// The queries of an item into shared memory.
+__device__ __forceinline__ void await_queries(const Block& block, const AttentionShared& shared,
+                                              int first_row, unsigned mark) {
+  constexpr int kPairs = kSingle.kv_width() / 4;  // pairs of words in a row
+  constexpr int kPieces = kAttentionRows * kPairs / kStepConsumers;
+  static_assert(kAttentionRows * kPairs % kStepConsumers == 0);
+  const auto pair_of = [](int i) { return i * kStepConsumers + static_cast<int>(threadIdx.x); };
+  uint2 words[kPieces];
+  await_words<kPieces>(mark, words, [&](int i) {
+    return block.p.words.query + (first_row * kPairs + pair_of(i)) * 2;
+  });
+#pragma unroll
+  for (int i = 0; i < kPieces; ++i) {
+    const int row = pair_of(i) / kPairs;
+    store_shared(shared.query + row * shared.pitch + (pair_of(i) - row * kPairs) * 8, words[i]);
+  }
+}
+/// The step's own KV row over what the producer found in its place; false if it is in another tile.
+__device__ __forceinline__ bool await_fresh_row(const Block& block, const AttentionShared& shared,
+                                                const KvTile& tile, int begin, unsigned mark) {
+  const int row = block.header->token[0].position - begin;
+  if (row >= kAttentionTile) return false;
+  const int pair = static_cast<int>(threadIdx.x);
+  const bool wanted = pair < kSingle.kv_width() / 4;
+  const StepWord* from = block.p.words.fresh;
+  uint2 words[1];
+  await_words<1>(mark, words, [&](int) { return wanted ? from + pair * 2 : nullptr; });
+  if (wanted) store_shared(tile.row(row, shared.pitch) + pair * 8, words[0]);
+  return true;
+}
+
+__device__ __forceinline__ void attend_single(Block& block, int layer, const Marks& marks) {
+  const StepParams& p = block.p;
+  const AttentionShared shared(block);
+  const unsigned mark = marks.within(layer);
+  const int seen = block.header->token[0].position + 1;
+#pragma unroll 1
+  for (int i = block.index; i < p.batch.items; i += block.blocks) {
+    const AttentionItem item = i == block.index ? block.header->item : p.batch.item[i];
+    await_queries(block, shared, item.first_row, mark);
+    if (i == block.index) end_operation(block);
+    float2 running[kRowsPerWarp];
+    int visible[kRowsPerWarp];
+#pragma unroll
+    for (int r = 0; r < kRowsPerWarp; ++r) {
+      running[r] = make_float2(-INFINITY, 0.0F);
+      visible[r] = seen;
+    }
+    float out[kMaxColumnTiles][4] = {};
+#pragma unroll 1
+    for (int begin = item.begin; begin < item.end; begin += kAttentionTile) {
+      const KvTile tile(block);
+      // What this thread writes into the ring is copied over later.
+      if (await_fresh_row(block, shared, tile, begin, mark)) fence_bulk_copies();
+      consumer_sync();
+      score_tile(block, shared, tile);
+      consumer_sync();
+      weigh_tile(block, shared, visible, begin, running);
+      consumer_sync();
+      accumulate_tile(block, shared, tile, out);
+#pragma unroll
+      for (int s = 0; s < kTileStages; ++s) release(block);
+    }
+    store_partial(block, i, running, out);
+    consumer_sync();  // the queries of the next item overwrite these
+    if (threadIdx.x == 0) add_release(&p.counters->partials, 1);
+  }
+}
+
+/// Waits until the layer's attention is there. Its partial results are too many to be words.
+__device__ __forceinline__ void await_partials(Block& block, int layer) {
+  if (threadIdx.x == 0) {
+    wait_for(&block.p.counters->partials, static_cast<unsigned>((layer + 1) * block.p.batch.items));
+  }
+  consumer_sync();
+  end_operation(block);
+}
+
+/// The merged latent outputs through kv_b's value half; see expand_values and combine_all.
+template <Format F>
+__device__ __forceinline__ void expand_single(Block& block, int layer, const Marks& marks) {
+  const StepParams& p = block.p;
+  const StepDims& dims = sizes(p);
+  const unsigned mark = marks.within(layer);
+  const bool separately = p.batch.combine_separately != 0;
+  await_partials(block, layer);
+  if (separately) {
+    const int width = max(128, dims.kv_rank / 4);
+    const int pieces = dims.kv_rank / width;
+#pragma unroll 1
+    for (int i = block.index; i < dims.heads * pieces; i += block.blocks) {
+      const int head = i / pieces;
+      combine_splits(block, 0, head, i % pieces * width, width, [&](int column, float4 v) {
+        StepWord* row = p.words.context + head * dims.kv_rank / 2;
+        publish(row + activation_position(Format::bf16, column) / 2, pack_bf16(v.x, v.y), mark);
+        publish(row + activation_position(Format::bf16, column + 2) / 2, pack_bf16(v.z, v.w), mark);
+      });
+    }
+  }
+  const PackedShape shape{Format::bf16, dims.v, dims.kv_rank};
+  const Share share(block, dims.heads * shape.tiles());
+#pragma unroll 1
+  for (int i = 0; i < share.count; ++i) {
+    const int head = p.divide.value_tiles.quotient(share.tile(i));
+    if (separately) {
+      await_row<kSingle.kv_rank>(block, p.words.context + head * dims.kv_rank / 2, mark);
+      if (i == 0) end_operation(block);
+    } else {
+      combine_splits(block, 0, head, 0, dims.kv_rank, [&](int column, float4 v) {
+        store_activation4<Format::bf16>(staged_row(block, 0), column, v);
+      });
+    }
+    float acc[1][4];
+    multiply_tile<Format::bf16, 1>(block, shape, staged_operand<1>(block), acc);
+    finish_in_one_warp(block, acc, [&](const TileSums& sums) {
+      const int row = block.lane % kTileRows;
+      publish_activation<F>(
+          p.words.attention,
+          head * dims.v + (share.tile(i) - head * shape.tiles()) * kTileRows + row,
+          sums.sum(row, 0), block.lane < kTileRows, mark);
+    });
+  }
+}
+
+/// The element of x that lane l of the warp that finishes the block's next tile adds to.
+struct AwaitedResidual {
+  float value = 0.0F;
+  StepWord* at;
+
+  __device__ AwaitedResidual(const Block& block, int tile, unsigned mark)
+      : at(block.p.words.x + tile * kTileRows + block.lane % kTileRows) {
+    if ((block.warp + block.tiles) % kStepConsumerWarps == 0) {
+      value = __uint_as_float(await_word(at, mark));
+    }
+  }
+  __device__ __forceinline__ void add(Block& block, const float (&acc)[1][4], unsigned mark) const {
+    finish_in_one_warp(block, acc, [&](const TileSums& sums) {
+      if (block.lane < kTileRows) publish(at, value + sums.sum(block.lane, 0), mark);
+    });
+  }
+};
+
+/// x += output projection of the heads.
+template <Format F>
+__device__ __forceinline__ void project_out_single(Block& block, int layer, const Marks& marks) {
+  const StepParams& p = block.p;
+  constexpr PackedShape kOut{F, kSingle.hidden, kSingle.heads * kSingle.v};
+  constexpr int kGroups = kWarpGroups<F>;
+  static_assert(kOut.cols % chunk_columns(F) == 0);
+  const Share share(block, kOut.tiles());
+#pragma unroll 1
+  for (int i = 0; i < share.count; ++i) {
+    const AwaitedResidual residual(block, share.tile(i), marks.x_before(layer));
+    uint4 b[kOut.chunks() * kGroups];
+    await_operand<kOut.chunks() * kGroups>(
+        block, p.words.attention, marks.within(layer), b, [&](int at) {
+          return at / kGroups * chunk_columns(F) + group_column<F, 1>(block, at % kGroups);
+        });
+    if (i == 0) end_operation(block);
+    float acc[1][4];
+    clear<1>(acc);
+#pragma unroll
+    for (int chunk = 0; chunk < kOut.chunks(); ++chunk) {
+      StageOperand<F, 1> operand;
+#pragma unroll
+      for (int g = 0; g < kGroups; ++g) operand.b[g][0] = b[chunk * kGroups + g];
+      add_stage<F, 1>(block, kOut.chunk_width(chunk), operand, acc);
+    }
+    residual.add(block, acc, marks.x_between(layer));
+  }
+}
+
+}  // namespace caretd::kernels::cuda::CARETD_STEP_NAMESPACE

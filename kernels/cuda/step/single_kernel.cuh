@@ -1,0 +1,105 @@
+// The step kernel for one token, which is what decoding consists of: the same blocks, the same
+// stream of weights through the same ring, but operations hand on words (words.cuh) instead of
+// meeting at grid barriers.
+#pragma once
+
+#include "kernels/cuda/step/head.cuh"
+#include "kernels/cuda/step/kernel.cuh"
+#include "kernels/cuda/step/single_ffn.cuh"
+
+namespace caretd::kernels::cuda::CARETD_STEP_NAMESPACE {
+
+/// x = embedding row of the token.
+__device__ __forceinline__ void embed_single(const Block& block, unsigned mark) {
+  const StepDims& dims = sizes(block.p);
+  const std::int64_t id = block.header->token[0].id;
+  const auto* row =
+      reinterpret_cast<const __nv_bfloat162*>(block.p.weights.embedding + id * dims.hidden);
+  const int pair = block.index * kStepConsumers + static_cast<int>(threadIdx.x);
+  if (pair >= dims.hidden / 2) return;
+  const float2 value = __bfloat1622float2(row[pair]);
+  publish(block.p.words.x + 2 * pair, value.x, mark);
+  publish(block.p.words.x + 2 * pair + 1, value.y, mark);
+}
+
+template <Format F>
+__device__ __forceinline__ void consume_single(Block& block, const Marks& marks) {
+  const StepParams& p = block.p;
+  note_time(block);
+  embed_single(block, marks.x_before(0));
+#pragma unroll 1
+  for (int layer = 0; layer < p.last_layer; ++layer) {
+    project_single<F>(block, layer, marks);
+    absorb_single(block, layer, marks);
+    attend_single(block, layer, marks);
+    expand_single<F>(block, layer, marks);
+    project_out_single<F>(block, layer, marks);
+    gate_and_up_single<F>(block, layer, marks);
+    down_single<F>(block, layer, marks);
+  }
+  if (p.batch.outputs > 0) {
+    await_norm<Format::bf16>(block, p.weights.final_norm, marks.x_before(p.last_layer));
+    compute_logits<1>(block);
+    choose_candidates(block);
+  }
+  leave(block);
+}
+
+/// Norms and the block's row of the router come from memory: into L2 with them, a layer ahead.
+__device__ __forceinline__ void prefetch_single(const Block& block, int layer) {
+  const StepParams& p = block.p;
+  const StepDims& dims = sizes(p);
+  prefetch_norms(block, layer);
+  if (layer >= p.last_layer || !dims.is_moe(layer) || block.index >= dims.experts) return;
+  prefetch_l2(reinterpret_cast<const std::byte*>(
+                  p.weights.router +
+                  (static_cast<std::int64_t>(dims.moe_index(layer)) * dims.experts + block.index) *
+                      dims.hidden),
+              dims.hidden * 4, block.lane);
+}
+
+template <Format F>
+__device__ __forceinline__ void produce_single(Block& block, const Marks& marks) {
+  prefetch_single(block, 0);
+  prefetch_single(block, 1);
+  produce<F, 1>(block, [&](const RoutingTable& table, int layer) {
+    prefetch_single(block, layer + 1);
+    return await_single_routing(block, table, layer, marks);
+  });
+}
+
+template <Format F>
+__global__ void __launch_bounds__(kStepThreads, 1)
+    run_single(const __grid_constant__ StepParams p) {
+  extern __shared__ __align__(128) std::byte memory[];
+  enter(p, memory);
+  const Marks marks{p.first_mark};
+  const int warp = static_cast<int>(threadIdx.x) / 32;
+  if (warp < kStepConsumerWarps) {
+    grow_registers<kConsumerRegisters>();
+    Block block = place_of_role(p, memory);
+    consume_single<F>(block, marks);
+    return;
+  }
+  shrink_registers<kProducerRegisters>();
+  if (warp == kStepConsumerWarps) {
+    Block block = place_of_role(p, memory);
+    produce_single<F>(block, marks);
+  }
+}
+
+/// For steps of one token that start from its id and go through all layers.
+template <Format F>
+cudaError_t prepare(int shared_bytes) {
+  return cudaFuncSetAttribute(run_single<F>, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                              shared_bytes);
+}
+
+template <Format F>
+cudaError_t launch(const StepParams& params, int blocks, cudaStream_t stream) {
+  void* arguments[] = {const_cast<StepParams*>(&params)};
+  return cudaLaunchCooperativeKernel(reinterpret_cast<const void*>(run_single<F>), dim3(blocks),
+                                     dim3(kStepThreads), arguments, params.shared.total, stream);
+}
+
+}  // namespace caretd::kernels::cuda::CARETD_STEP_NAMESPACE

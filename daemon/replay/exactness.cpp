@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <future>
 #include <memory>
+#include <string>
 #include <utility>
 
 #include <spdlog/fmt/fmt.h>
@@ -31,16 +32,29 @@ class MarginSink final : public engine::TokenSink {
   std::promise<engine::Generation> done_;
 };
 
-/// The prompt with everything between two control tokens as one text.
-engine::Prompt whole_text(const engine::Prompt& prompt, const engine::Tokenizer& tokenizer) {
+/// The tokens of `text` as it is encoded in front of `next`, or the text where none of them ends
+/// with it: white space, for one, is encoded otherwise in front of a word than at an end.
+engine::PromptPart encode_before(const std::string& text, const std::string& next,
+                                 const engine::Tokenizer& tokenizer) {
+  std::vector<engine::TokenId> ids = tokenizer.encode(text + next);
+  std::size_t end = 0;
+  for (std::size_t count = 0; count < ids.size() && end < text.size(); ++count) {
+    end += tokenizer.bytes(ids[count]).size();
+    if (end != text.size()) continue;
+    ids.resize(count + 1);
+    return ids;
+  }
+  return text;
+}
+
+/// The prompt with everything between two control tokens as one text, the last of it in front of
+/// the characters that the answer has to begin with.
+engine::Prompt whole_text(const GenerationRecord& record, const engine::Tokenizer& tokenizer) {
   engine::Prompt whole;
   std::string text;
-  const auto flush = [&] {
-    if (!text.empty()) whole.emplace_back(std::exchange(text, {}));
-  };
-  for (const engine::PromptPart& part : prompt) {
+  for (const engine::PromptPart& part : record.prompt) {
     if (const auto* control = std::get_if<engine::ControlToken>(&part)) {
-      flush();
+      if (!text.empty()) whole.emplace_back(std::exchange(text, {}));
       whole.emplace_back(*control);
     } else if (const auto* ids = std::get_if<std::vector<engine::TokenId>>(&part)) {
       text += tokenizer.decode(*ids);
@@ -48,7 +62,7 @@ engine::Prompt whole_text(const engine::Prompt& prompt, const engine::Tokenizer&
       text += std::get<std::string>(part);
     }
   }
-  flush();
+  if (!text.empty()) whole.push_back(encode_before(text, record.forced_prefix, tokenizer));
   return whole;
 }
 
@@ -97,7 +111,7 @@ Result<ExactnessReport> check_exactness(engine::Engine& engine,
   for (const GenerationRecord& record : records) {
     const auto expected = tokens_of(record, *tokenizer);
     engine::GenerationRequest request;
-    request.prompt = whole_text(record.prompt, *tokenizer);
+    request.prompt = whole_text(record, *tokenizer);
     request.forced_prefix = record.forced_prefix;
     request.max_tokens = static_cast<int>(expected.size());
     request.stop_at_end_of_sentence = false;

@@ -23,7 +23,8 @@ struct ExactnessReport {
 };
 
 /// Asks `engine` again, with an empty cache each time and the text of the prompt encoded anew in
-/// one piece between control tokens, greedily. A request that produced other tokens counts as a tie
+/// one piece between control tokens (what is typed together with the forced prefix behind it),
+/// greedily. A request that produced other tokens counts as a tie
 /// where the first of them had a margin of at most `tolerance`.
 [[nodiscard]] Result<ExactnessReport> check_exactness(engine::Engine& engine,
                                                       const std::vector<GenerationRecord>& records,

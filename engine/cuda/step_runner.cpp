@@ -8,7 +8,6 @@ namespace {
 
 constexpr std::size_t kInputBytes = std::size_t{4} << 20;
 constexpr std::size_t kMaxLaunches = 4096;
-constexpr unsigned kPrefetchBytes = 0;  // deeper queues slow the small loads more than they save
 
 std::size_t aligned(std::size_t bytes) {
   return (bytes + 127) / 128 * 128;
@@ -40,7 +39,6 @@ Result<StepRunner> StepRunner::create(const DeviceModel& model, std::byte* kv_pa
   runner.params_.weights = model.weights;
   runner.params_.kv_pages = kv_pages;
   runner.params_.divide = gpu::step_divisors(model.dims, model.format, limits.multiprocessors);
-  runner.params_.prefetch_bytes = kPrefetchBytes;
   if (auto ok = gpu::check(gpu::prepare_step(model.format, limits.shared_bytes),
                            "preparing the step kernel");
       !ok) {

@@ -164,10 +164,6 @@ __device__ __forceinline__ void prefetch_l2(const std::byte* from, unsigned byte
 #endif
 }
 
-__device__ __forceinline__ void prefetch_l1(const void* from) {
-  asm volatile("prefetch.global.L1 [%0];" ::"l"(from));
-}
-
 // --- synchronisation -------------------------------------------------------------------------
 
 /// Barrier `id` (1-15) among `threads` threads of the block.
@@ -238,13 +234,6 @@ __device__ __forceinline__ uint4 load_matrix_x4_transposed(std::uint32_t address
   uint4 r;
   asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0,%1,%2,%3}, [%4];"
                : "=r"(r.x), "=r"(r.y), "=r"(r.z), "=r"(r.w)
-               : "r"(address));
-  return r;
-}
-__device__ __forceinline__ uint2 load_matrix_x2(std::uint32_t address) {
-  uint2 r;
-  asm volatile("ldmatrix.sync.aligned.m8n8.x2.shared.b16 {%0,%1}, [%2];"
-               : "=r"(r.x), "=r"(r.y)
                : "r"(address));
   return r;
 }

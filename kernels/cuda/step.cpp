@@ -2,37 +2,23 @@
 
 namespace caretd::kernels::cuda {
 
-// Instantiated in step_bf16.cu, step_fp8.cu, step_lite_bf16.cu and step_lite_fp8.cu.
-namespace step {
-template <Format F>
-cudaError_t prepare(int shared_bytes);
-template <Format F>
-cudaError_t launch(const StepParams& params, int blocks, cudaStream_t stream);
-extern template cudaError_t prepare<Format::bf16>(int);
-extern template cudaError_t prepare<Format::fp8>(int);
-extern template cudaError_t launch<Format::bf16>(const StepParams&, int, cudaStream_t);
-extern template cudaError_t launch<Format::fp8>(const StepParams&, int, cudaStream_t);
-}  // namespace step
-namespace step_lite {
-template <Format F>
-cudaError_t prepare(int shared_bytes);
-template <Format F>
-cudaError_t launch(const StepParams& params, int blocks, cudaStream_t stream);
-extern template cudaError_t prepare<Format::bf16>(int);
-extern template cudaError_t prepare<Format::fp8>(int);
-extern template cudaError_t launch<Format::bf16>(const StepParams&, int, cudaStream_t);
-extern template cudaError_t launch<Format::fp8>(const StepParams&, int, cudaStream_t);
-}  // namespace step_lite
-namespace step_lite_single {
-template <Format F>
-cudaError_t prepare(int shared_bytes);
-template <Format F>
-cudaError_t launch(const StepParams& params, int blocks, cudaStream_t stream);
-extern template cudaError_t prepare<Format::bf16>(int);
-extern template cudaError_t prepare<Format::fp8>(int);
-extern template cudaError_t launch<Format::bf16>(const StepParams&, int, cudaStream_t);
-extern template cudaError_t launch<Format::fp8>(const StepParams&, int, cudaStream_t);
-}  // namespace step_lite_single
+// The kernels of every format; a namespace is instantiated in step_bf16.cu and step_fp8.cu,
+// step_lite_*.cu and step_lite_*_single.cu.
+#define CARETD_DECLARE_STEP(name)                                                         \
+  namespace name {                                                                        \
+  template <Format F>                                                                     \
+  cudaError_t prepare(int shared_bytes);                                                  \
+  template <Format F>                                                                     \
+  cudaError_t launch(const StepParams& params, int blocks, cudaStream_t stream);          \
+  extern template cudaError_t prepare<Format::bf16>(int);                                 \
+  extern template cudaError_t prepare<Format::fp8>(int);                                  \
+  extern template cudaError_t launch<Format::bf16>(const StepParams&, int, cudaStream_t); \
+  extern template cudaError_t launch<Format::fp8>(const StepParams&, int, cudaStream_t);  \
+  }
+CARETD_DECLARE_STEP(step)
+CARETD_DECLARE_STEP(step_lite)
+CARETD_DECLARE_STEP(step_lite_single)
+#undef CARETD_DECLARE_STEP
 
 namespace {
 

@@ -305,7 +305,6 @@ struct StepParams {
   int want_candidates = 0;
   unsigned forced_routing = 0;    ///< not 0: seed of uniformly random expert choices
   unsigned window = kStepWindow;  ///< ring stages a block has on their way at most
-  unsigned prefetch_bytes = 0;    ///< of weights a block asks into L2 ahead of its ring
 };
 
 /// Prepares the kernels for `shared_bytes` of dynamic shared memory a block; once per device.

@@ -49,19 +49,6 @@ struct Sender {
   }
 };
 
-/// Asks for the block's share of a matrix to be brought into L2, within `budget` bytes.
-__device__ __forceinline__ void prefetch_tiles(const Block& block, const PackedShape& shape,
-                                               const std::byte* matrix, unsigned& budget) {
-  const Share share(block, shape.tiles());
-#pragma unroll 1
-  for (int i = 0; i < share.count; ++i) {
-    const auto bytes = static_cast<unsigned>(shape.tile_bytes());
-    if (bytes > budget) return;
-    prefetch_l2(matrix + share.tile(i) * shape.tile_bytes(), bytes, block.lane);
-    budget -= bytes;
-  }
-}
-
 /// Geometry and place of a layer's attention weights.
 struct AttentionWeightsOf {
   PackedShape first;
@@ -90,15 +77,6 @@ struct AttentionWeightsOf {
     out_data = p.weights.out + layer * out.bytes();
   }
 };
-
-/// Asks for what follows the first projection while attention keeps the consumers busy.
-__device__ __forceinline__ void prefetch_attention(const Block& block, Format format, int layer) {
-  unsigned budget = block.p.prefetch_bytes;
-  const FfnWeights ffn(block.p, format, layer);
-  const AttentionWeightsOf weights(block.p, format, layer);
-  prefetch_tiles(block, weights.out, weights.out_data, budget);
-  prefetch_tiles(block, ffn.up, ffn.always_up, budget);
-}
 
 /// The KV rows of the block's items, as far ahead as any weights. Rows of earlier steps are there
 /// already; in the place of those that this step writes comes whatever lies there, and the
@@ -131,7 +109,6 @@ __device__ __forceinline__ void send_attention(Sender& sender, Format format, in
   const StepDims& dims = sizes(block.p);
   const AttentionWeightsOf weights(block.p, format, layer);
   sender.send_tiles(weights.first, weights.first_data);
-  prefetch_attention(block, format, layer);
   if (dims.q_rank > 0) sender.send_tiles(weights.q_b, weights.q_b_data);
   const Share absorb(block, dims.heads * dims.kv_rank / kAbsorbRows);
   const std::int64_t stage_bytes = weights.absorb.tile_bytes() * kAbsorbTiles;
@@ -149,17 +126,6 @@ __device__ __forceinline__ void send_attention(Sender& sender, Format format, in
   sender.send_tiles(weights.out, weights.out_data);
 }
 
-/// While the choice of experts is awaited, the memory pipe has room for what is known already.
-__device__ __forceinline__ void prefetch_beyond_routing(const Block& block, Format format,
-                                                        int layer, const FfnWeights& ffn) {
-  unsigned budget = block.p.prefetch_bytes;
-  prefetch_tiles(block, ffn.down, ffn.always_down, budget);
-  if (layer + 1 < block.p.last_layer) {
-    const AttentionWeightsOf next(block.p, format, layer + 1);
-    prefetch_tiles(block, next.first, next.first_data, budget);
-  }
-}
-
 /// await(table, layer) waits for the choice of experts and gives their number.
 template <Format F, int NT, class Await>
 __device__ __forceinline__ void send_ffn(Sender& sender, int layer, Await&& await) {
@@ -169,7 +135,6 @@ __device__ __forceinline__ void send_ffn(Sender& sender, int layer, Await&& awai
   const RoutingTable table(block, NT * 8);
   int distinct = 0;
   if (ffn.moe) {
-    prefetch_beyond_routing(block, F, layer, ffn);
     distinct = await(table, layer);
     const int tiles = ffn.expert_up.tiles();
     const Share share(block, distinct * tiles, ffn.up.tiles());

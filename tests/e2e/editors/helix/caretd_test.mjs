@@ -45,22 +45,33 @@ test('the suggestion is an entry of the completion menu', async (t) => {
 
   await helix.run([path.join(cache, 'helix/bin/hx'), file]);
   await waitFor('caretd to be ready', () => recording.timesReady() > 0);
-  helix.type(`${python.line}ggA${python.typed}`);
-  await helix.waitForScreen(`return ${python.typed}`);
+  helix.type(`${python.line}ggA`);
+  await helix.waitForScreen(' INS ');
+  // Helix tells the server of keys that come in one burst in any order.
+  for (const [index, key] of [...python.typed].entries()) {
+    helix.type(key);
+    await waitFor(`the key ${key}`, () => recording.of('textDocument/didChange').length === index + 1);
+  }
   helix.press('C-x');
-  const character = lineOf(python).length + python.typed.length;
+  const line = lineOf(python) + python.typed;
   const [item] = await waitFor('an entry', () => {
     const { id } = recording.of('textDocument/completion')
-      .findLast(({ params }) => params.position.character === character) ?? {};
+      .findLast(({ params }) => params.position.character === line.length) ?? {};
     const { message } = recording.entries()
       .find(({ from, message: answer }) => from === 'server' && answer.id === id && answer.result) ?? {};
     return id !== undefined && (message?.result.items ?? message?.result);
   }, undefined, () => recording.entries().at(-1));
   await helix.waitForScreen(item.label);
-  helix.press('C-n', 'Enter', 'Escape');
+  helix.press('C-n', 'Enter');
+  const completed = line.slice(0, item.textEdit.range.start.character) + item.textEdit.newText;
+  await helix.waitForScreen(completed);
+  helix.press('Escape');
+  await helix.waitForScreen(' NOR ');
   helix.command('write');
-  await waitFor('the entry in the file', () =>
-    /return json\.loads?\(.*\)/.test(fs.readFileSync(file, 'utf8').split('\n')[python.line - 1]),
-  undefined, () => [helix.screen(), item]);
+  // While Helix writes there is a moment without the file.
+  await waitFor('the file to be written', () => recording.of('textDocument/didSave').length > 0,
+    undefined, () => helix.screen());
+  assert.equal(fs.readFileSync(file, 'utf8').split('\n')[python.line - 1], completed);
+  assert.match(completed, /return json\.loads?\(.*\)$/);
   assertQuiet(recording);
 });

@@ -50,7 +50,12 @@ let view;
 let log;
 
 const received = (method) => messages(log).filter((message) => message.method === method);
-const script = (next) => fs.writeFileSync(path.join(code.folder, 'script.json'), JSON.stringify(next));
+// Put in place at once: VS Code asks for actions whenever it likes, and the server reads this at each request.
+const script = (next) => {
+  const file = path.join(code.folder, 'script.json');
+  fs.writeFileSync(`${file}.new`, JSON.stringify(next));
+  fs.renameSync(`${file}.new`, file);
+};
 const settingsFor = (command) => ({
   'caretd.command': command,
   'files.autoSave': 'afterDelay',
@@ -122,14 +127,6 @@ async function decide(decision) {
 }
 
 const closeTab = () => window.page.locator('.tab.active .tab-actions .codicon-close').click();
-
-/** Takes an action out of the menu that is open. */
-async function chooseAction(title) {
-  const entry = window.page.locator('.action-widget .monaco-list-row', { hasText: title });
-  // The menu takes clicks once the mouse has moved.
-  await entry.hover({ force: true });
-  await entry.click();
-}
 
 test('a hostile reply stays text, and the page would run nothing even if it did not', async () => {
   script({ pieces: [...hostile, 'Done.'], opening: { notice: 'Only a little chat.' } });
@@ -228,21 +225,37 @@ test('the view keeps up with 200 tokens a second; Stop ends the reply', async (t
   assert.equal(received('caretd/chat').at(-1).params.conversationId, 'chat-1');
 });
 
+/** Takes an action out of the menu that `open` opens; false if that does not come or does not stay. */
+async function chooseAction(open, title) {
+  const entry = window.page.locator('.action-widget .monaco-list-row', { hasText: title });
+  const soon = { timeout: 10000 };
+  await open();
+  try {
+    // The menu takes clicks once the mouse has moved.
+    await entry.hover({ force: true, ...soon });
+    await entry.click(soon);
+    return true;
+  } catch (error) {
+    if (error.name !== 'TimeoutError') throw error;
+    return false;
+  }
+}
+
+const lightBulb = () => window.keyboard.press('Control+.');
+const sourceActions = () => window.command('Source Action');
+
 const taken = (log) => log('codeAction/resolve').length + log('workspace/executeCommand').length;
 
 /**
- * Takes an action of the light bulb at the second line, once more where VS Code has made the menu anew
- * under the click. `log` gives the messages of a method that the server got.
+ * Takes an action at the second line, once more where VS Code has made the menu anew under the click or
+ * closed it, as when the chat comes to the front. `log` gives the messages of a method that the server got.
  */
-async function act(title, log = received, name = 'a.py') {
+async function act(title, log = received, name = 'a.py', open = lightBulb) {
   const before = taken(log);
   const input = window.page.locator('.quick-input-widget .quick-input-box input');
-  const entry = window.page.locator('.action-widget .monaco-list-row', { hasText: title });
   await waitFor(`the action ${title}`, async () => {
     await putCursor(2, 5, name);
-    await window.keyboard.press('Control+.');
-    if (!(await entry.waitFor({ timeout: 10000 }).then(() => true, () => false))) return false;
-    await chooseAction(title);
+    if (!(await chooseAction(open, title))) return false;
     return waitFor('what it does', async () => taken(log) > before || input.isVisible(), 10000)
       .catch(() => false);
   }, 180000);
@@ -353,16 +366,11 @@ test('Explain is in the light bulb and among the source actions, and goes on in 
     title: "Explain 'add'", kind: 'source.explain',
     command: { title: "Explain 'add'", command: 'caretd.explain', arguments: [argument] },
   };
-  script({ actions: [explain], pieces: ['It adds.'] });
-  await putCursor(2, 5);
-  await window.keyboard.press('Control+.');
-  await chooseAction("Explain 'add'");
-  await view.getByText('It adds.').waitFor();
-  script({ actions: [explain], pieces: ['It adds again.'] });
-  await putCursor(2, 5);
-  await window.command('Source Action');
-  await chooseAction("Explain 'add'");
-  await view.getByText('It adds again.').waitFor();
+  for (const [open, reply] of [[lightBulb, 'It adds.'], [sourceActions, 'It adds again.']]) {
+    script({ actions: [explain], pieces: [reply] });
+    await act(explain.title, received, 'a.py', open);
+    await view.getByText(reply).waitFor();
+  }
 });
 
 test('the embedded model chats, is cancelled, and carries out every action', async () => {

@@ -7,7 +7,7 @@
 
 #include "daemon/command_line.h"
 #include "daemon/config/settings_watch.h"
-#include "daemon/engine_provider.h"
+#include "daemon/engines/engine_provider.h"
 #include "daemon/process/handshake.h"
 #include "lsp/server.h"
 #include "support/clock.h"

@@ -2,7 +2,7 @@
 
 #include <utility>
 
-#include "daemon/model_loading.h"
+#include "daemon/engines/model_loading.h"
 #include "daemon/remote/remote_engine.h"
 #include "engine/local_engine.h"
 

@@ -11,8 +11,9 @@
 #include <utility>
 #include <variant>
 
-#include "engine/scheduler.h"
+#include "engine/scheduler/scheduler.h"
 #include "engine/status_listeners.h"
+#include "engine/text/fim_prompt.h"
 #include "engine/text/prompt.h"
 
 namespace caretd::engine {
@@ -22,19 +23,17 @@ namespace {
 constexpr auto kWaitingPoll = std::chrono::milliseconds(10);
 
 Ending unavailable(std::string message) {
-  return {FinishReason::failed, Error{ErrorKind::unavailable, std::move(message)}};
+  return failure(ErrorKind::unavailable, std::move(message));
 }
 
 ModelInfo describe(const LoadedModel& loaded) {
   const RunnerInfo& info = loaded.runner->info();
   const Tokenizer& tokenizer = *loaded.tokenizer;
-  const auto has = [&](ControlToken token) { return tokenizer.control(token).has_value(); };
   return {.name = loaded.name,
           .device = info.device,
           .weight_format = info.weight_format,
           .context_tokens = Scheduler::usable_context(info, loaded.config.context_tokens),
-          .fill_in_the_middle = has(ControlToken::fim_begin) && has(ControlToken::fim_hole) &&
-                                has(ControlToken::fim_end),
+          .fill_in_the_middle = has_fim_tokens(tokenizer),
           .chat = !tokenizer.chat_template().empty(),
           .local = true,
           .weight_bytes = info.weight_bytes,

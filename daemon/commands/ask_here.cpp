@@ -9,7 +9,7 @@
 #include <boost/asio/signal_set.hpp>
 
 #include "daemon/commands/ask.h"
-#include "daemon/loaded_engine.h"
+#include "daemon/engines/loaded_engine.h"
 #include "daemon/session_settings.h"
 
 namespace caretd::daemon {

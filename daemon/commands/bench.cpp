@@ -11,9 +11,9 @@
 #include <spdlog/fmt/fmt.h>
 
 #include "daemon/commands/commands.h"
-#include "daemon/model_loading.h"
+#include "daemon/engines/model_loading.h"
+#include "daemon/engines/random_model.h"
 #include "daemon/progress.h"
-#include "daemon/random_model.h"
 #include "engine/bench/cuda_bench.h"
 #include "engine/bench/cuda_bench_report.h"
 #include "engine/bench/memory_bandwidth.h"

@@ -7,8 +7,8 @@
 #include <unistd.h>
 
 #include "daemon/commands/commands.h"
+#include "daemon/engines/loaded_engine.h"
 #include "daemon/file_completion.h"
-#include "daemon/loaded_engine.h"
 
 namespace caretd::daemon {
 

@@ -8,9 +8,9 @@
 #include <spdlog/fmt/fmt.h>
 
 #include "daemon/commands/commands.h"
+#include "daemon/engines/loaded_engine.h"
 #include "daemon/eval/infilling.h"
 #include "daemon/file_completion.h"
-#include "daemon/loaded_engine.h"
 #include "daemon/progress.h"
 
 namespace caretd::daemon {

@@ -8,7 +8,7 @@
 #include <spdlog/fmt/fmt.h>
 
 #include "daemon/commands/commands.h"
-#include "daemon/model_loading.h"
+#include "daemon/engines/model_loading.h"
 #include "daemon/progress.h"
 #include "daemon/quantities.h"
 #include "engine/checkpoint/check_model.h"

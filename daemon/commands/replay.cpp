@@ -13,10 +13,10 @@
 #include <spdlog/fmt/fmt.h>
 
 #include "daemon/commands/commands.h"
+#include "daemon/engines/loaded_engine.h"
+#include "daemon/engines/random_model.h"
 #include "daemon/file_completion.h"
-#include "daemon/loaded_engine.h"
 #include "daemon/progress.h"
-#include "daemon/random_model.h"
 #include "daemon/replay/exactness.h"
 #include "daemon/replay/report.h"
 #include "daemon/replay/source_files.h"

@@ -4,7 +4,7 @@
 #include <memory>
 
 #include "daemon/commands/commands.h"
-#include "daemon/engine_provider.h"
+#include "daemon/engines/engine_provider.h"
 #include "daemon/http/http_service.h"
 
 namespace caretd::daemon {

@@ -8,7 +8,7 @@
 #include <spdlog/fmt/fmt.h>
 
 #include "daemon/commands/commands.h"
-#include "daemon/model_loading.h"
+#include "daemon/engines/model_loading.h"
 #include "daemon/progress.h"
 #include "engine/verify/golden_file.h"
 

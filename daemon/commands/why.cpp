@@ -11,8 +11,8 @@
 #include <spdlog/fmt/fmt.h>
 
 #include "daemon/commands/commands.h"
+#include "daemon/engines/loaded_engine.h"
 #include "daemon/file_completion.h"
-#include "daemon/loaded_engine.h"
 #include "daemon/session_settings.h"
 #include "lsp/features/completion_service.h"
 #include "lsp/features/syntax_pipeline.h"

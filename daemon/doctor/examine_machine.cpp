@@ -7,7 +7,7 @@
 #include <spdlog/fmt/fmt.h>
 
 #include "daemon/doctor/doctor.h"
-#include "daemon/model_loading.h"
+#include "daemon/engines/model_loading.h"
 #include "daemon/quantities.h"
 #include "engine/checkpoint/checkpoint.h"
 

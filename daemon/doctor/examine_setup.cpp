@@ -7,7 +7,7 @@
 
 #include "daemon/build_info.h"
 #include "daemon/doctor/doctor.h"
-#include "daemon/model_loading.h"
+#include "daemon/engines/model_loading.h"
 #include "daemon/progress.h"
 #include "daemon/quantities.h"
 #include "daemon/relay/daemon_launcher.h"

@@ -7,7 +7,7 @@
 #include <memory>
 #include <string>
 
-#include "daemon/engine_provider.h"
+#include "daemon/engines/engine_provider.h"
 #include "daemon/http/exchange.h"
 #include "daemon/http/generation_plan.h"
 #include "daemon/http/metrics.h"

@@ -5,7 +5,7 @@
 #include <string_view>
 #include <vector>
 
-#include "daemon/engine_provider.h"
+#include "daemon/engines/engine_provider.h"
 #include "daemon/http/api_error.h"
 #include "engine/engine.h"
 

@@ -7,7 +7,7 @@
 #include <string>
 
 #include "daemon/config/settings.h"
-#include "daemon/engine_provider.h"
+#include "daemon/engines/engine_provider.h"
 #include "daemon/http/http_server.h"
 #include "support/clock.h"
 #include "support/log.h"

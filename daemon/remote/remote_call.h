@@ -11,7 +11,7 @@
 #include "daemon/remote/remote_protocol.h"
 #include "daemon/remote/sse_parser.h"
 #include "engine/engine.h"
-#include "engine/stop_matcher.h"
+#include "engine/scheduler/stop_matcher.h"
 #include "support/clock.h"
 
 namespace caretd::daemon {

@@ -1,4 +1,4 @@
-#include "daemon/model_loading.h"
+#include "daemon/engines/model_loading.h"
 #include "tests/helpers/catch.h"
 
 namespace caretd::daemon {

@@ -1,5 +1,5 @@
 // Engines that leave memory and come back, with the embedded model.
-#include "daemon/engine_provider.h"
+#include "daemon/engines/engine_provider.h"
 
 #include <future>
 #include <memory>

@@ -1,7 +1,7 @@
 // Verification has to notice: the embedded model against golden numbers that were tampered with.
 #include "engine/verify/verify.h"
 
-#include "daemon/model_loading.h"
+#include "daemon/engines/model_loading.h"
 #include "engine/verify/golden_file.h"
 #include "tests/helpers/catch.h"
 

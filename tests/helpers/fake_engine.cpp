@@ -7,7 +7,7 @@
 #include <utility>
 #include <variant>
 
-#include "engine/stop_matcher.h"
+#include "engine/scheduler/stop_matcher.h"
 
 namespace caretd::test {
 

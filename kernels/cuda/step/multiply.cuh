@@ -161,22 +161,22 @@ struct StageShare {
     if constexpr (F == Format::bf16 && !kGroupsApart<NT>) {
 #pragma unroll
       for (int g = 0; g < kGroups; ++g) fragment[g].template multiply<NT>(operand.b[g], acc);
-      return;
-    }
+    } else {
 #pragma unroll
-    for (int s = 0; s < kSums; ++s) {
-      float part[NT][4];
-      clear<NT>(part);
+      for (int s = 0; s < kSums; ++s) {
+        float part[NT][4];
+        clear<NT>(part);
 #pragma unroll
-      for (int g = s; g < kGroups; g += kSums) {
-        fragment[g].template multiply<NT>(operand.b[g], part);
-      }
+        for (int g = s; g < kGroups; g += kSums) {
+          fragment[g].template multiply<NT>(operand.b[g], part);
+        }
 #pragma unroll
-      for (int nt = 0; nt < NT; ++nt) {
-        acc[nt][0] += scale[s].x * part[nt][0];
-        acc[nt][1] += scale[s].x * part[nt][1];
-        acc[nt][2] += scale[s].y * part[nt][2];
-        acc[nt][3] += scale[s].y * part[nt][3];
+        for (int nt = 0; nt < NT; ++nt) {
+          acc[nt][0] += scale[s].x * part[nt][0];
+          acc[nt][1] += scale[s].x * part[nt][1];
+          acc[nt][2] += scale[s].y * part[nt][2];
+          acc[nt][3] += scale[s].y * part[nt][3];
+        }
       }
     }
   }

@@ -6,7 +6,7 @@
 #include <iterator>
 #include <mutex>
 
-#include "daemon/model_loading.h"
+#include "daemon/engines/model_loading.h"
 #include "daemon/replay/exactness.h"
 #include "daemon/replay/source_files.h"
 #include "engine/local_engine.h"

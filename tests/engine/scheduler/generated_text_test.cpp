@@ -1,6 +1,6 @@
-#include "engine/generated_text.h"
+#include "engine/scheduler/generated_text.h"
 
-#include "engine/stop_matcher.h"
+#include "engine/scheduler/stop_matcher.h"
 #include "tests/engine/scheduler/scheduler_fixture.h"
 
 using namespace caretd::engine;  // NOLINT(google-build-using-namespace)

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "engine/scheduler.h"
+#include "engine/scheduler/scheduler.h"
 #include "engine/text/tokenizer.h"
 #include "tests/helpers/catch.h"
 #include "tests/helpers/fake_runner.h"

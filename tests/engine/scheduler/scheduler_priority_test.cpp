@@ -3,7 +3,7 @@
 #include <map>
 #include <numeric>
 
-#include "engine/scheduler.h"
+#include "engine/scheduler/scheduler.h"
 #include "tests/engine/scheduler/scheduler_fixture.h"
 
 using namespace caretd::engine;        // NOLINT(google-build-using-namespace)

@@ -10,9 +10,9 @@
 
 #include "engine/cache/kv_cache.h"
 #include "engine/engine.h"
-#include "engine/generated_text.h"
 #include "engine/runner.h"
-#include "engine/sampler.h"
+#include "engine/scheduler/generated_text.h"
+#include "engine/scheduler/sampler.h"
 #include "support/clock.h"
 
 namespace caretd::engine {
@@ -22,6 +22,7 @@ struct Ending {
   FinishReason reason = FinishReason::failed;
   std::optional<Error> error;  ///< set exactly when reason is failed
 };
+[[nodiscard]] Ending failure(ErrorKind kind, std::string message);
 
 /// What the scheduler notes about a sequence.
 struct SchedulingState {

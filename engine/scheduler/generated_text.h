@@ -7,7 +7,7 @@
 #include <string_view>
 #include <vector>
 
-#include "engine/stop_matcher.h"
+#include "engine/scheduler/stop_matcher.h"
 #include "engine/text/tokenizer.h"
 
 namespace caretd::engine {

@@ -1,4 +1,4 @@
-#include "engine/scheduler_batch.h"
+#include "engine/scheduler/batch_planner.h"
 
 #include <algorithm>
 #include <chrono>

@@ -1,4 +1,4 @@
-#include "daemon/loaded_engine.h"
+#include "daemon/engines/loaded_engine.h"
 
 #include <condition_variable>
 #include <mutex>

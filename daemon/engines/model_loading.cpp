@@ -1,4 +1,4 @@
-#include "daemon/model_loading.h"
+#include "daemon/engines/model_loading.h"
 
 #include <algorithm>
 #include <utility>

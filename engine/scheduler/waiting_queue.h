@@ -8,8 +8,8 @@
 #include <vector>
 
 #include "engine/cache/kv_cache.h"
-#include "engine/fair_share.h"
-#include "engine/sequence.h"
+#include "engine/scheduler/fair_share.h"
+#include "engine/scheduler/sequence.h"
 
 namespace caretd::engine {
 

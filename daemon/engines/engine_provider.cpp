@@ -1,6 +1,6 @@
-#include "daemon/engine_provider.h"
+#include "daemon/engines/engine_provider.h"
 
-#include "daemon/model_loading.h"
+#include "daemon/engines/model_loading.h"
 #include "daemon/session_settings.h"
 #include "daemon/wiring.h"
 

@@ -10,8 +10,8 @@
 
 #include "engine/local_engine.h"
 #include "engine/runner.h"
-#include "engine/scheduler_queue.h"
-#include "engine/sequence.h"
+#include "engine/scheduler/sequence.h"
+#include "engine/scheduler/waiting_queue.h"
 
 namespace caretd::engine {
 

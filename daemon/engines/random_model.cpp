@@ -1,8 +1,8 @@
-#include "daemon/random_model.h"
+#include "daemon/engines/random_model.h"
 
 #include <utility>
 
-#include "daemon/model_loading.h"
+#include "daemon/engines/model_loading.h"
 #include "engine/checkpoint/shapes.h"
 
 namespace caretd::daemon {

@@ -14,9 +14,9 @@
 #include "engine/engine.h"
 #include "engine/local_engine.h"
 #include "engine/runner.h"
-#include "engine/scheduler_batch.h"
-#include "engine/scheduler_queue.h"
-#include "engine/sequence.h"
+#include "engine/scheduler/batch_planner.h"
+#include "engine/scheduler/sequence.h"
+#include "engine/scheduler/waiting_queue.h"
 #include "support/clock.h"
 #include "support/result.h"
 

@@ -1,4 +1,4 @@
-#include "engine/sequence.h"
+#include "engine/scheduler/sequence.h"
 
 #include <algorithm>
 #include <cassert>
@@ -10,11 +10,11 @@ namespace {
 /// A chunk that gives logits for every row is kept small: a row is as long as the vocabulary.
 constexpr int kLogprobChunk = 64;
 
+}  // namespace
+
 Ending failure(ErrorKind kind, std::string message) {
   return {FinishReason::failed, Error{kind, std::move(message)}};
 }
-
-}  // namespace
 
 Sequence::Sequence(std::uint64_t id, GenerationRequest request, std::vector<TokenId> prompt,
                    std::shared_ptr<TokenSink> sink, std::shared_ptr<const Tokenizer> tokenizer,

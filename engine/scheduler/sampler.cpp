@@ -1,4 +1,4 @@
-#include "engine/sampler.h"
+#include "engine/scheduler/sampler.h"
 
 #include <algorithm>
 #include <cmath>

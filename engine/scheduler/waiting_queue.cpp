@@ -1,4 +1,4 @@
-#include "engine/scheduler_queue.h"
+#include "engine/scheduler/waiting_queue.h"
 
 #include <algorithm>
 #include <tuple>

@@ -1,4 +1,4 @@
-#include "engine/scheduler.h"
+#include "engine/scheduler/scheduler.h"
 
 #include <algorithm>
 #include <cassert>
@@ -10,10 +10,6 @@ namespace {
 
 /// A chunk that does not fit into the device's memory is halved down to this many tokens.
 constexpr int kSmallestChunk = 16;
-
-Ending failure(ErrorKind kind, std::string message) {
-  return {FinishReason::failed, Error{kind, std::move(message)}};
-}
 
 int rows_of(const TokenRun& run) {
   if (run.output == Output::none) return 0;

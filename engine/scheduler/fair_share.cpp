@@ -1,4 +1,4 @@
-#include "engine/fair_share.h"
+#include "engine/scheduler/fair_share.h"
 
 #include <algorithm>
 

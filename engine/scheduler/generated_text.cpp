@@ -1,4 +1,4 @@
-#include "engine/generated_text.h"
+#include "engine/scheduler/generated_text.h"
 
 #include <algorithm>
 #include <utility>

@@ -229,8 +229,8 @@ test('the view keeps up with 200 tokens a second; Stop ends the reply', async (t
 async function chooseAction(open, title) {
   const entry = window.page.locator('.action-widget .monaco-list-row', { hasText: title });
   const soon = { timeout: 10000 };
-  await open();
   try {
+    await open();
     // The menu takes clicks once the mouse has moved.
     await entry.hover({ force: true, ...soon });
     await entry.click(soon);

@@ -16,15 +16,24 @@ export class Window {
     await this.page.locator('.monaco-editor.focused').first().waitFor();
   }
 
-  /** Opens the box that a key opens, fills it and waits for the row in front to be like `row`. */
+  /**
+   * Opens the box that a key opens, fills it and waits for the row in front to be like `row`; once more
+   * where something else takes the focus meanwhile, which closes the box.
+   */
   async fillQuickInput(key, text, row) {
     const box = this.page.locator(quickInput);
+    const front = this.page.locator('.quick-input-list .monaco-list-row.focused', { hasText: row });
     await waitFor(`the box of ${key}`, async () => {
       await this.keyboard.press(key);
-      return box.waitFor({ timeout: 10000 }).then(() => true, () => false);
+      try {
+        await box.fill(text, { timeout: 10000 });
+        await front.waitFor({ timeout: 10000 });
+        return true;
+      } catch (error) {
+        if (error.name !== 'TimeoutError') throw error;
+        return false;
+      }
     });
-    await box.fill(text);
-    await this.page.locator('.quick-input-list .monaco-list-row.focused', { hasText: row }).waitFor();
   }
 
   /** Runs a command by its title through the command palette. */

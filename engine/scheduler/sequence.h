@@ -22,6 +22,7 @@ struct Ending {
   FinishReason reason = FinishReason::failed;
   std::optional<Error> error;  ///< set exactly when reason is failed
 };
+/// The end of a sequence that fails with a sentence for the user.
 [[nodiscard]] Ending failure(ErrorKind kind, std::string message);
 
 /// What the scheduler notes about a sequence.

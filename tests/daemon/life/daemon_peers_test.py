@@ -274,10 +274,9 @@ class Load(unittest.TestCase):
                   file=sys.stderr)
             if FULL:  # on a machine that does nothing else
                 self.assertLess(max(added), 0.3)
-            # What it shares with the daemon and with other programs depends on the kernel and on
-            # what else runs; its own is what one more editor costs.
+            # How much of it is private depends on the kernel: 2 and 3 MB were seen.
             if "asan" not in CARETD:
-                self.assertLess(memory["Private"], 10_000_000)
+                self.assertLess(memory["Rss"], 10_000_000)
             client.close()
 
 

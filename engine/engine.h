@@ -164,7 +164,8 @@ struct ModelInfo {
   std::int64_t kv_bytes_per_token = 0;
 };
 
-/// Counters since start and gauges of now.
+/// Counters since start, and gauges as of the end of the last step: a request whose end has just
+/// been told may still be counted as running.
 struct EngineStatistics {
   std::int64_t requests = 0;
   std::int64_t prompt_tokens = 0;
@@ -179,6 +180,9 @@ struct EngineStatistics {
   /// Between the end of one forward pass and the start of the next while requests were running,
   /// all steps together.
   Duration host_time{};
+
+  /// Of several engines, or of one over several models: the sum, and the longest of the steps.
+  EngineStatistics& operator+=(const EngineStatistics& other);
 };
 
 /// Keeps a listener registered for as long as it lives. Movable. May be destroyed on any thread;

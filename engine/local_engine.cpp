@@ -427,7 +427,7 @@ void LocalEngine::fail(const Error& error) {
 
 /// Frees the weights and the cache; the counters go on.
 void LocalEngine::retire_model() {
-  if (ready_) ready_->scheduler->report(before_);
+  if (ready_) before_ += ready_->scheduler->statistics();
   ready_.reset();
   before_.running = before_.queued = 0;
   before_.kv_used_bytes = before_.kv_pinned_bytes = 0;
@@ -451,7 +451,7 @@ void LocalEngine::set_status(EngineStatus status) {
 void LocalEngine::publish_progress() {
   if (!ready_) return;
   EngineStatistics statistics = before_;
-  ready_->scheduler->report(statistics);
+  statistics += ready_->scheduler->statistics();
   const bool busy = ready_->scheduler->busy();
   EngineStatus status;
   {

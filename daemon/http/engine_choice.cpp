@@ -65,20 +65,7 @@ Parsed<ReadyEngine> choose_engine(const SessionEngines& engines, Purpose purpose
 
 engine::EngineStatistics statistics_of(const SessionEngines& engines) {
   engine::EngineStatistics sum;
-  for (const auto& engine : all_of(engines)) {
-    const engine::EngineStatistics one = engine->statistics();
-    sum.requests += one.requests;
-    sum.prompt_tokens += one.prompt_tokens;
-    sum.cached_tokens += one.cached_tokens;
-    sum.generated_tokens += one.generated_tokens;
-    sum.steps += one.steps;
-    sum.running += one.running;
-    sum.queued += one.queued;
-    sum.kv_used_bytes += one.kv_used_bytes;
-    sum.kv_pinned_bytes += one.kv_pinned_bytes;
-    sum.longest_step = std::max(sum.longest_step, one.longest_step);
-    sum.host_time += one.host_time;
-  }
+  for (const auto& engine : all_of(engines)) sum += engine->statistics();
   return sum;
 }
 

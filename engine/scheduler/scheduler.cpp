@@ -133,17 +133,13 @@ bool Scheduler::busy() const {
   return std::ranges::any_of(running_, urgent) || std::ranges::any_of(waiting_.sequences(), urgent);
 }
 
-void Scheduler::report(EngineStatistics& statistics) const {
-  statistics.prompt_tokens += totals_.prompt_tokens;
-  statistics.cached_tokens += totals_.cached_tokens;
-  statistics.generated_tokens += totals_.generated_tokens;
-  statistics.steps += totals_.steps;
-  statistics.host_time += totals_.host_time;
-  statistics.longest_step = std::max(statistics.longest_step, totals_.longest_step);
+EngineStatistics Scheduler::statistics() const {
+  EngineStatistics statistics = totals_;
   statistics.running = static_cast<int>(running_.size());
   statistics.queued = waiting_.size();
   statistics.kv_used_bytes = cache_.used_pages() * runner_.info().page_bytes;
   statistics.kv_pinned_bytes = cache_.pinned_pages() * runner_.info().page_bytes;
+  return statistics;
 }
 
 // ---- the end of a sequence ------------------------------------------------------------------

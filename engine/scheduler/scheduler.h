@@ -67,8 +67,8 @@ class Scheduler {
   /// The longest step so far during which an editor was active.
   [[nodiscard]] const TimedStep& longest_while_typing() const { return longest_while_typing_; }
 
-  /// Adds the counters and sets the gauges.
-  void report(EngineStatistics& statistics) const;
+  /// All but `requests`, which whoever submits counts.
+  [[nodiscard]] EngineStatistics statistics() const;
 
   /// The longest prompt and output that both the model and the cache have room for.
   [[nodiscard]] static int usable_context(const RunnerInfo& info, int context_tokens);

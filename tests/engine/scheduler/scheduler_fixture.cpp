@@ -90,9 +90,7 @@ std::vector<engine::TokenId> SchedulerFixture::expected(std::vector<engine::Toke
 }
 
 engine::EngineStatistics SchedulerFixture::statistics() const {
-  engine::EngineStatistics statistics;
-  scheduler.report(statistics);
-  return statistics;
+  return scheduler.statistics();
 }
 
 std::vector<engine::TokenId> prompt_of(int count, int seed) {

@@ -376,12 +376,9 @@ TEST_CASE("the scheduler itself costs a step little") {
     scheduler.submit({{.max_tokens = 1000}, sinks.back(), clock.now()}, prompt_of(256, i));
   }
   const auto host_time_of_steps = [&](int steps) {
-    EngineStatistics before;
-    EngineStatistics after;
-    scheduler.report(before);
+    const auto before = scheduler.statistics().host_time;
     for (int i = 0; i < steps; ++i) REQUIRE(scheduler.step());
-    scheduler.report(after);
-    return after.host_time - before.host_time;
+    return scheduler.statistics().host_time - before;
   };
   host_time_of_steps(10);
   // The best of many: the machine may do other things in between.

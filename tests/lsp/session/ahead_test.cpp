@@ -43,8 +43,7 @@ TEST_CASE("the continuation of a suggestion is ready when it is accepted") {
   const auto ahead = client.engine().requests()[1];
   CHECK(ahead.priority == engine::Priority::background);
   CHECK(in_front(ahead) == "# a.py\nx = 1\nprint(value)");
-  client.engine().drain();
-  client.sync();
+  client.settle();
   client.insert(kUri, 1, 0, "print(value)");
   CHECK(client.complete(kUri, 1, 12)[0]["insertText"] == "\ntotal = 0");
   CHECK(client.statistics().snapshot().next_ready == 1);
@@ -58,8 +57,7 @@ TEST_CASE("a continuation is not offered before what it continues is there") {
   client.open(kUri, "x = 1\n");
   client.complete(kUri, 1, 0);
   REQUIRE(client.engine().wait_for_requests(2));
-  client.engine().drain();
-  client.sync();
+  client.settle();
   client.insert(kUri, 1, 0, "print(");
   CHECK(client.complete(kUri, 1, 6)[0]["insertText"] == "value)");
 }
@@ -124,8 +122,7 @@ TEST_CASE("an opened document is warmed at the lowest priority, unless it is swi
   client.sync();
   client.engine().set_status({.state = engine::EngineState::ready, .percent = 100});
   REQUIRE(client.engine().wait_for_requests(1));
-  client.engine().drain();
-  client.sync();
+  client.settle();
   REQUIRE(client.engine().requests().size() == 1);
   const auto warm_up = client.engine().requests()[0];
   CHECK(warm_up.max_tokens == 0);

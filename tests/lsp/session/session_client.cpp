@@ -1,6 +1,7 @@
 #include "tests/lsp/session/session_client.h"
 
 #include <chrono>
+#include <latch>
 #include <stdexcept>
 #include <utility>
 
@@ -149,6 +150,15 @@ Json SessionClient::serve(const std::string& method, const Json& result) {
   });
   send(lsp::make_response(message.at("id"), result));
   return message.value("params", Json());
+}
+
+void SessionClient::settle() {
+  engine_->drain();
+  // Tasks as many as there are workers can only meet once what was posted before them is done.
+  const auto meeting = std::make_shared<std::latch>(kWorkers);
+  for (int i = 0; i < kWorkers; ++i) workers().post([meeting] { meeting->arrive_and_wait(); });
+  meeting->wait();
+  sync();
 }
 
 void SessionClient::open(const std::string& uri, const std::string& text,

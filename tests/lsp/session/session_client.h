@@ -88,6 +88,8 @@ class SessionClient {
   Json serve(const std::string& method, const Json& result);
   /// Round trip: everything sent before has been handled, everything it caused on the strand too.
   void sync() { (void)request("caretd/status", nullptr); }
+  /// What the engine has been asked for has ended, and the session has taken note of it.
+  void settle();
 
   void open(const std::string& uri, const std::string& text,
             const std::string& language = "python");

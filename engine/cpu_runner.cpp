@@ -159,7 +159,8 @@ Result<std::unique_ptr<Runner>> make_cpu_runner(std::shared_ptr<const Checkpoint
   auto kernels = choose_kernels(options.cpu_isa);
   if (!kernels) return pass_on(std::move(kernels));
   loaded.kernels = *kernels;
-  auto pages = KvPages::allocate(loaded.config, options.kv_bytes);
+  const auto key_format = options.precise ? kernels::cpu::Format::f32 : kernels::cpu::Format::f16;
+  auto pages = KvPages::allocate(loaded.config, options.kv_bytes, key_format);
   if (!pages) return pass_on(std::move(pages));
   loaded.pages = std::move(*pages);
   loaded.team =

@@ -49,7 +49,7 @@ cpu::Routing routing_of(const ModelConfig& config) {
 
 std::size_t forward_scratch(const ModelConfig& config) {
   const std::ptrdiff_t attention =
-      cpu::attention_scratch(largest_query_block(config.heads), config.kv_width());
+      cpu::attention_scratch(largest_query_block(config.heads), cpu::key_width(config.kv_width()));
   return static_cast<std::size_t>(std::max<std::ptrdiff_t>(attention, cpu::kLinearScratch));
 }
 
@@ -60,6 +60,7 @@ ForwardPass::ForwardPass(const ModelConfig& config, const PackedModel& model, co
       pages_(pages),
       workers_(workers),
       kernels_(workers.kernels()),
+      key_width_(cpu::key_width(config.kv_width())),
       inverse_frequencies_(rope_inverse_frequencies(config)),
       routing_(routing_of(config)),
       head_(config, model, workers, real_vocab) {}
@@ -125,17 +126,17 @@ void ForwardPass::store_keys_and_rotate(int index) {
     const float* cosines = cosines_.data() + at(row, rope / 2);
     const float* sines = sines_.data() + at(row, rope / 2);
 
-    const float* kv = kv_a_.data() + at(row, config_.kv_width());
-    float* key = pages_.layer(token.page, index) + at(token.slot, config_.kv_width());
+    float* kv = kv_a_.data() + at(row, config_.kv_width());
     kernels_.rms_norm(kv, layer.kv_a_norm.data(), latent, static_cast<float>(config_.rms_norm_eps),
-                      key);
-    std::copy_n(kv + latent, rope, key + latent);
-    cpu::rotate_pairs(key + latent, cosines, sines, rope / 2);
+                      kv);
+    cpu::rotate_pairs(kv + latent, cosines, sines, rope / 2);
+    kernels_.store_key(kv, config_.kv_width(), pages_.format(),
+                       pages_.key(token.page, index, token.slot));
 
     for (int head = 0; head < config_.heads; ++head) {
       float* q = q_.data() + at(row, config_.q_width()) + at(head, config_.q_head_dim());
       for (int i = 0; i < nope + rope; ++i) q[i] *= scale;
-      float* query = queries_.data() + at(row * config_.heads + head, config_.kv_width());
+      float* query = queries_.data() + at(row * config_.heads + head, key_width_);
       std::copy_n(q + nope, rope, query + latent);
       cpu::rotate_pairs(query + latent, cosines, sines, rope / 2);
     }
@@ -150,8 +151,8 @@ void ForwardPass::absorb_queries(const PackedLayer& layer) {
     jobs_.push_back({.weights = layer.key_up[static_cast<std::size_t>(head)],
                      .inputs = nope_rows_.data() + at(head, rows),
                      .rows = rows,
-                     .output = queries_.data() + at(head, config_.kv_width()),
-                     .output_stride = config_.heads * config_.kv_width()});
+                     .output = queries_.data() + at(head, key_width_),
+                     .output_stride = config_.heads * key_width_});
   }
   workers_.multiply(jobs_);
 }
@@ -169,11 +170,12 @@ void ForwardPass::attend(int index) {
     const AttentionPart& part = plan_.parts[static_cast<std::size_t>(item)];
     const QueryBlock& block = plan_.blocks[static_cast<std::size_t>(part.block)];
     const int row = plan_.first_row[static_cast<std::size_t>(item)];
-    kernels_.attend({.queries = queries_.data() + at(block.first_token * heads, config_.kv_width()),
+    kernels_.attend({.queries = queries_.data() + at(block.first_token * heads, key_width_),
                      .tokens = block.tokens,
                      .heads = heads,
                      .latent = latent,
-                     .width = config_.kv_width(),
+                     .width = key_width_,
+                     .key_format = pages_.format(),
                      .pages = page_rows_.data() + first_page_[static_cast<std::size_t>(block.run)],
                      .first_position = block.first_position,
                      .first_key = part.first_key,
@@ -331,7 +333,7 @@ void ForwardPass::start(std::span<const TokenRun> batch) {
   grow(q_a_, at(rows, config_.q_lora_rank));
   grow(q_, at(rows, config_.q_width()));
   grow(kv_a_, at(rows, config_.kv_width()));
-  grow(queries_, at(rows * heads, config_.kv_width()));
+  grow(queries_, at(rows * heads, key_width_));
   grow(part_outputs_, at(plan_.rows, config_.kv_lora_rank));
   grow(part_maxima_, static_cast<std::size_t>(plan_.rows));
   grow(part_sums_, static_cast<std::size_t>(plan_.rows));

@@ -62,6 +62,7 @@ class ForwardPass {
   const KvPages& pages_;
   Workers& workers_;
   const kernels::cpu::Kernels& kernels_;
+  const int key_width_;  ///< of a key in the pages, and of a query
   const std::vector<double> inverse_frequencies_;
   const kernels::cpu::Routing routing_;
   OutputHead head_;
@@ -80,7 +81,7 @@ class ForwardPass {
   Floats q_a_;           ///< [T][q_lora_rank]
   Floats q_;             ///< [T][H][qk_nope + qk_rope]
   Floats kv_a_;          ///< [T][kv_lora_rank + qk_rope]
-  Floats queries_;       ///< [T][H][kv_lora_rank + qk_rope], absorbed and scaled
+  Floats queries_;       ///< [T][H][key_width_], absorbed and scaled; what fills up stays 0
   Floats part_outputs_;  ///< [plan_.rows][kv_lora_rank]
   Floats part_maxima_;   ///< [plan_.rows]
   Floats part_sums_;     ///< [plan_.rows]
@@ -99,8 +100,8 @@ class ForwardPass {
   std::vector<const float*> value_rows_;
   std::vector<const float*> slot_rows_;
   std::vector<const float*> activation_rows_;
-  std::vector<const float*> page_rows_;  ///< every run's pages in the layer at work
-  std::vector<std::size_t> first_page_;  ///< of every run in page_rows_
+  std::vector<const std::byte*> page_rows_;  ///< every run's pages in the layer at work
+  std::vector<std::size_t> first_page_;      ///< of every run in page_rows_
   std::vector<kernels::cpu::LinearJob> jobs_;
   std::vector<MlpJob> mlps_;
 };

@@ -3,17 +3,20 @@
 #include <algorithm>
 #include <limits>
 #include <string>
-
-#include "kernels/cpu/kernels.h"
+#include <utility>
 
 namespace caretd::engine {
 
-Result<KvPages> KvPages::allocate(const ModelConfig& config, std::int64_t budget) {
-  static_assert(kPageTokens == kernels::cpu::kKeysPerPage);
+namespace cpu = kernels::cpu;
+
+Result<KvPages> KvPages::allocate(const ModelConfig& config, std::int64_t budget,
+                                  cpu::Format format) {
+  static_assert(kPageTokens == cpu::kKeysPerPage);
   KvPages pages;
   pages.layers_ = static_cast<std::size_t>(config.layers);
-  pages.layer_floats_ =
-      static_cast<std::size_t>(kPageTokens) * static_cast<std::size_t>(config.kv_width());
+  pages.format_ = format;
+  pages.key_bytes_ = static_cast<std::size_t>(cpu::key_width(config.kv_width())) *
+                     static_cast<std::size_t>(cpu::size_of(format));
   const std::int64_t fitting = budget / pages.page_bytes();
   if (fitting < 1) {
     return fail(ErrorKind::invalid_input, "The KV budget of " + std::to_string(budget) +
@@ -22,8 +25,8 @@ Result<KvPages> KvPages::allocate(const ModelConfig& config, std::int64_t budget
   }
   pages.count_ =
       static_cast<int>(std::min<std::int64_t>(fitting, std::numeric_limits<PageId>::max()));
-  // The attention kernel may read, and ignore, up to a tile of floats behind a page.
-  const std::size_t slack = kernels::cpu::kTile * sizeof(float);
+  // The attention kernel may read, and ignore, up to a tile of numbers behind a page.
+  const std::size_t slack = cpu::kTile * sizeof(float);
   auto memory = MappedMemory::allocate(
       static_cast<std::size_t>(pages.count_) * static_cast<std::size_t>(pages.page_bytes()) + slack,
       true);
@@ -34,11 +37,8 @@ Result<KvPages> KvPages::allocate(const ModelConfig& config, std::int64_t budget
 
 void KvPages::copy(PageId from, PageId to, int tokens) const {
   const std::size_t count =
-      layer_floats_ / kPageTokens * static_cast<std::size_t>(std::clamp(tokens, 0, kPageTokens));
-  for (std::size_t l = 0; l < layers_; ++l) {
-    const float* source = layer(from, static_cast<int>(l));
-    std::copy_n(source, count, layer(to, static_cast<int>(l)));
-  }
+      key_bytes_ * static_cast<std::size_t>(std::clamp(tokens, 0, kPageTokens));
+  for (int l = 0; std::cmp_less(l, layers_); ++l) std::copy_n(layer(from, l), count, layer(to, l));
 }
 
 }  // namespace caretd::engine

@@ -1,4 +1,5 @@
-// The pool of KV pages of the CPU runner: float32, [page][layer][kPageTokens][kv_width].
+// The pool of KV pages of the CPU runner: float16 or float32,
+// [page][layer][kPageTokens][key_width(kv_width)].
 #pragma once
 
 #include <cstddef>
@@ -8,25 +9,32 @@
 #include "engine/checkpoint/model_config.h"
 #include "engine/cpu/memory.h"
 #include "engine/runner.h"
+#include "kernels/cpu/kernels.h"
 
 namespace caretd::engine {
 
 /// Memory of a page is committed when the page is first written.
 class KvPages {
  public:
-  /// As many pages as `budget` bytes hold; fails when that is none.
-  [[nodiscard]] static Result<KvPages> allocate(const ModelConfig& config, std::int64_t budget);
+  /// As many pages as `budget` bytes hold; fails when that is none. `format` is f16 or f32.
+  [[nodiscard]] static Result<KvPages> allocate(const ModelConfig& config, std::int64_t budget,
+                                                kernels::cpu::Format format);
 
   [[nodiscard]] int count() const { return count_; }
+  [[nodiscard]] kernels::cpu::Format format() const { return format_; }
   [[nodiscard]] std::int64_t page_bytes() const {
-    return static_cast<std::int64_t>(layers_ * layer_floats_ * sizeof(float));
+    return static_cast<std::int64_t>(layers_ * kPageTokens * key_bytes_);
   }
   [[nodiscard]] bool contains(PageId page) const { return page >= 0 && page < count_; }
 
-  /// One layer of a page, [kPageTokens][kv_width].
-  [[nodiscard]] float* layer(PageId page, int layer) const {
-    return floats() + (static_cast<std::size_t>(page) * layers_ + static_cast<std::size_t>(layer)) *
-                          layer_floats_;
+  /// One layer of a page, [kPageTokens] keys.
+  [[nodiscard]] std::byte* layer(PageId page, int layer) const {
+    const std::size_t index =
+        static_cast<std::size_t>(page) * layers_ + static_cast<std::size_t>(layer);
+    return memory_.bytes().data() + index * kPageTokens * key_bytes_;
+  }
+  [[nodiscard]] std::byte* key(PageId page, int layer, int slot) const {
+    return this->layer(page, layer) + static_cast<std::size_t>(slot) * key_bytes_;
   }
   [[nodiscard]] std::span<std::byte> bytes(PageId page) const {
     return memory_.bytes().subspan(
@@ -37,12 +45,11 @@ class KvPages {
   void copy(PageId from, PageId to, int tokens) const;
 
  private:
-  [[nodiscard]] float* floats() const { return reinterpret_cast<float*>(memory_.bytes().data()); }
-
   MappedMemory memory_;
   int count_ = 0;
   std::size_t layers_ = 0;
-  std::size_t layer_floats_ = 0;
+  std::size_t key_bytes_ = 0;
+  kernels::cpu::Format format_ = kernels::cpu::Format::f32;
 };
 
 }  // namespace caretd::engine

@@ -270,7 +270,8 @@ VerifyBounds precise_bounds() {
 }
 
 VerifyBounds fast_bounds() {
-  // Rounding to BF16 moves single tokens far more than the mean; the mean is what is bounded.
+  // Rounding (keys to BF16 or float16) moves single tokens far more than the mean; the mean is
+  // bounded.
   return {.max_nll = 1.0, .mean_nll = 5e-3, .top_margin = 0.1, .greedy_margin = 0.1, .path = 1.0};
 }
 

@@ -87,19 +87,24 @@ inline constexpr int kLinearScratch = kLinearDepth * kTile;
 
 /// Keys in one page of the KV cache.
 inline constexpr int kKeysPerPage = 64;
+/// Numbers a key of `count` takes in a page: whole vectors, filled up with zeros.
+[[nodiscard]] constexpr int key_width(int count) {
+  return (count + kPanel - 1) / kPanel * kPanel;
+}
 
 /// Attention of consecutive tokens of one sequence, all heads, over keys [first_key, end_key) in
-/// absorbed form: a key is [latent | rotary part], its value is its latent (DeepSeek-V2,
+/// absorbed form: a key is [latent | rotary part | zeros], its value is its latent (DeepSeek-V2,
 /// arXiv 2405.04434, section 2.1.2). Token t sees the keys 0 .. first_position + t.
 struct AttentionJob {
   const float* queries = nullptr;  ///< [tokens * heads][width], softmax scale applied
   int tokens = 0;
   int heads = 0;
-  int latent = 0;  ///< leading part of a key that is its value
-  int width = 0;   ///< numbers in a key
-  /// Page p holds the keys from p * kKeysPerPage on, [kKeysPerPage][width]; kTile more floats
-  /// behind it must be readable.
-  const float* const* pages = nullptr;
+  int latent = 0;                   ///< leading part of a key that is its value
+  int width = 0;                    ///< key_width() of the numbers in a key
+  Format key_format = Format::f32;  ///< or f16
+  /// Page p holds the keys from p * kKeysPerPage on, [kKeysPerPage][width]; kTile more
+  /// numbers behind it must be readable.
+  const std::byte* const* pages = nullptr;
   int first_position = 0;   ///< of token 0
   int first_key = 0;        ///< a multiple of kKeysPerPage
   int end_key = 0;          ///< at most first_position + tokens
@@ -121,6 +126,9 @@ struct Kernels {
 
   /// Computes the tiles [first_tile, last_tile) of a job.
   void (*linear)(const LinearJob& job, int first_tile, int last_tile, float* scratch);
+  /// Writes a key into a page, key_width(count) numbers in `format`, f32 or f16; what float16 has
+  /// no room for becomes its largest number.
+  void (*store_key)(const float* key, int count, Format format, std::byte* to);
   /// The scores' softmax is left unnormalised: divide output by sums, or merge several parts.
   void (*attend)(const AttentionJob& job, float* scratch);
   /// Joins `parts` results of `attend` over disjoint keys into normalised rows. The outputs are

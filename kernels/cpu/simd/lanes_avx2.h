@@ -58,6 +58,12 @@ struct Lanes {
     _mm256_storeu_ps(p, low);
     _mm256_storeu_ps(p + 8, high);
   }
+  void store(Half* p) const {
+    constexpr int kNearest = _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC;
+    auto* halves = reinterpret_cast<__m128i*>(p);
+    _mm_storeu_si128(halves, _mm256_cvtps_ph(low, kNearest));
+    _mm_storeu_si128(halves + 1, _mm256_cvtps_ph(high, kNearest));
+  }
   void store_first(float* p, int count) const {
     _mm256_maskstore_ps(p, first(count), low);
     _mm256_maskstore_ps(p + 8, first(count - 8), high);

@@ -56,6 +56,11 @@ struct Lanes {
     return {_mm512_maskz_loadu_ps(first(count), p)};
   }
   void store(float* p) const { _mm512_storeu_ps(p, v); }
+  /// Rounded to the nearest; no value may be beyond the largest of float16.
+  void store(Half* p) const {
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(p),
+                        _mm512_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+  }
   void store_first(float* p, int count) const { _mm512_mask_storeu_ps(p, first(count), v); }
 
   friend Lanes operator+(Lanes a, Lanes b) { return {_mm512_add_ps(a.v, b.v)}; }

@@ -55,6 +55,9 @@ struct Lanes {
   void store(float* p) const {
     for (int i = 0; i < 16; ++i) p[i] = v[i];
   }
+  void store(Half* p) const {
+    for (int i = 0; i < 16; ++i) p[i] = static_cast<Half>(float_to_f16(v[i]));
+  }
   void store_first(float* p, int count) const {
     for (int i = 0; i < 16 && i < count; ++i) p[i] = v[i];
   }

@@ -20,8 +20,8 @@ constexpr std::ptrdiff_t kPrefetchRows = 8;
 
 /// c[r][0..columns) (+)= sum over k of a[r][k] * b[k][0..columns), with b's rows `b_stride` apart.
 /// Reads kPanel * Vectors columns of b, whatever `columns` is.
-template <int Rows, int Vectors>
-void multiply_block(const float* const* a, int depth, const float* b, std::ptrdiff_t b_stride,
+template <int Rows, int Vectors, typename Element>
+void multiply_block(const float* const* a, int depth, const Element* b, std::ptrdiff_t b_stride,
                     float* c, std::ptrdiff_t c_stride, int columns, bool accumulate) {
   Lanes sum[Rows][Vectors];
   for (auto& row : sum) {
@@ -54,8 +54,8 @@ void multiply_block(const float* const* a, int depth, const float* b, std::ptrdi
 }
 
 /// multiply_block for a number of rows known at run time, 1 <= rows <= Rows.
-template <int Rows, int Vectors>
-void multiply_rows(int rows, const float* const* a, int depth, const float* b,
+template <int Rows, int Vectors, typename Element>
+void multiply_rows(int rows, const float* const* a, int depth, const Element* b,
                    std::ptrdiff_t b_stride, float* c, std::ptrdiff_t c_stride, int columns,
                    bool accumulate) {
   if constexpr (Rows > 1) {
@@ -69,7 +69,8 @@ void multiply_rows(int rows, const float* const* a, int depth, const float* b,
 
 /// Any number of rows and columns. b must be readable up to the next multiple of
 /// kPanel * Lanes::kBlockVectors columns.
-void multiply(const float* const* a, int rows, int depth, const float* b, std::ptrdiff_t b_stride,
+template <typename Element>
+void multiply(const float* const* a, int rows, int depth, const Element* b, std::ptrdiff_t b_stride,
               float* c, std::ptrdiff_t c_stride, int columns, bool accumulate) {
   constexpr int kStep = kPanel * Lanes::kBlockVectors;
   for (int column = 0; column < columns; column += kStep) {

@@ -15,6 +15,7 @@ constexpr Kernels make_table(const char* id, const char* name) {
   return {.id = id,
           .name = name,
           .linear = linear,
+          .store_key = store_key,
           .attend = attend,
           .merge_attention = merge_attention,
           .rms_norm = rms_norm,

@@ -152,15 +152,19 @@ TEST_CASE("a sequence gives the same in one piece, in pieces, and beside others"
 TEST_CASE("the same steps give the same bits, whatever the number of threads") {
   const auto checkpoint = random_checkpoint("small", WeightFormat::fp8_block);
   const auto ids = tokens(100);
+  const bool precise = GENERATE(true, false);
   const auto run = [&](int threads) {
-    const auto runner = make_runner(checkpoint, {.kv_bytes = 4 << 20, .threads = threads});
+    const auto runner =
+        make_runner(checkpoint, {.kv_bytes = 4 << 20, .threads = threads, .precise = precise});
     last_logits(*runner, std::span(ids).first(99), 0, kPages);
     return last_logits(*runner, std::span(ids).last(1), 99, kPages);
   };
   const auto two = run(2);
   CHECK(run(2) == two);
-  CHECK(largest_difference(run(1), two) < 1e-5);
-  CHECK(largest_difference(run(5), two) < 1e-5);
+  // Sums in another order; keys that are rounded may fall to the other side.
+  const double bound = precise ? 1e-5 : 1e-3;
+  CHECK(largest_difference(run(1), two) < bound);
+  CHECK(largest_difference(run(5), two) < bound);
 }
 
 TEST_CASE("pages are copied row by row, moved out and back") {
@@ -252,7 +256,7 @@ TEST_CASE("progress grows to one, and the description fits the model") {
   const RunnerInfo& info = (*runner)->info();
   CHECK(info.device == "CPU (portable, 2 threads)");
   CHECK(info.weight_format == "FP8 block-wise");
-  CHECK(info.page_bytes == 3 * 64 * (128 + 32) * 4);
+  CHECK(info.page_bytes == 3 * 64 * (128 + 32) * 2);
   CHECK(info.pages == (4 << 20) / info.page_bytes);
   // Kept as they are: 8-bit projections and 16-bit embedding, with at most a few percent of scales
   // and padding. One token leaves out most experts.

@@ -86,8 +86,8 @@ double worst_difference(Runner& runner, const Expected& expected) {
 
 double worst_difference(const std::shared_ptr<const Checkpoint>& checkpoint,
                         const Expected& expected, const std::string& isa) {
-  const auto runner =
-      caretd::test::make_runner(checkpoint, {.kv_bytes = 4 << 20, .threads = 3, .cpu_isa = isa});
+  const auto runner = caretd::test::make_runner(
+      checkpoint, {.kv_bytes = 4 << 20, .threads = 3, .precise = true, .cpu_isa = isa});
   return worst_difference(*runner, expected);
 }
 

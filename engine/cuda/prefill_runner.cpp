@@ -174,10 +174,23 @@ cudaError_t PrefillRunner::norm_for_attention(int layer, int tokens) {
 
 /// x += attention of the layer's input; reduction point one of two with several devices.
 cudaError_t PrefillRunner::attention(int layer, int tokens, int position) {
+  const int positions = position + tokens;
+  Launches launch;
+  launch(project_queries_and_latents(layer, tokens));
+  launch(gpu::rotate_and_write_pages(params_, layer, q_.as<__nv_bfloat16>(), kv_.as<float>(),
+                                     stream_));
+  launch(gpu::gather_latents(params_, layer, positions, latent_.as<__nv_bfloat16>(), stream_));
+  launch(expand_keys_and_values(layer, positions));
+  launch(attend(tokens, position));
+  launch(project_output(layer, tokens));
+  return launch.error();
+}
+
+/// q = W_q normed, by way of its low-rank form where the model has one; kv = W_kv_a normed.
+cudaError_t PrefillRunner::project_queries_and_latents(int layer, int tokens) {
   const gpu::StepDims& d = params_.dims;
   const gpu::StepWeights& w = params_.weights;
   const std::int64_t l = layer;
-  const int positions = position + tokens;
   const int q_rows = d.q_rank > 0 ? d.q_rank : d.q_width();
   const int first_rows = q_rows + d.kv_width();
   auto* normed = normed_.as<__nv_bfloat16>();
@@ -207,10 +220,15 @@ cudaError_t PrefillRunner::attention(int layer, int tokens, int position) {
     launch(
         multiply_streamed(second, w.q_b + l * PackedShape{format_, d.q_width(), d.q_rank}.bytes()));
   }
-  launch(gpu::rotate_and_write_pages(params_, layer, q_.as<__nv_bfloat16>(), kv_.as<float>(),
-                                     stream_));
-  launch(gpu::gather_latents(params_, layer, positions, latent_.as<__nv_bfloat16>(), stream_));
+  return launch.error();
+}
 
+/// Keys and values of all positions so far, from their latents.
+cudaError_t PrefillRunner::expand_keys_and_values(int layer, int positions) {
+  const gpu::StepDims& d = params_.dims;
+  const gpu::StepWeights& w = params_.weights;
+  const std::int64_t l = layer;
+  Launches launch;
   GemmParams expand;
   expand.x = latent_.as<__nv_bfloat16>();
   expand.x_pitch = d.kv_width();
@@ -224,7 +242,11 @@ cudaError_t PrefillRunner::attention(int layer, int tokens, int position) {
   expand.out_bf16 = values_.as<__nv_bfloat16>();
   expand.weights = w.value + l * d.heads * PackedShape{Format::bf16, d.v, d.kv_rank}.bytes();
   launch(gpu::launch_gemm(gemm_, expand, stream_));
+  return launch.error();
+}
 
+cudaError_t PrefillRunner::attend(int tokens, int position) {
+  const gpu::StepDims& d = params_.dims;
   gpu::FlashParams flash;
   flash.q = q_.as<__nv_bfloat16>();
   flash.k_nope = keys_.as<__nv_bfloat16>();
@@ -237,8 +259,12 @@ cudaError_t PrefillRunner::attention(int layer, int tokens, int position) {
   flash.kv_rank = d.kv_rank;
   flash.kv_width = d.kv_width();
   flash.scale_log2 = d.softmax_scale_log2;
-  launch(gpu::launch_flash(gemm_, flash, d.nope, stream_));
+  return gpu::launch_flash(gemm_, flash, d.nope, stream_);
+}
 
+/// x += W_o * the attention's output.
+cudaError_t PrefillRunner::project_output(int layer, int tokens) {
+  const gpu::StepDims& d = params_.dims;
   GemmParams out;
   out.x = attention_.as<__nv_bfloat16>();
   out.x_pitch = d.heads * d.v;
@@ -247,8 +273,9 @@ cudaError_t PrefillRunner::attention(int layer, int tokens, int position) {
   out.k = d.heads * d.v;
   out.result = GemmResult::residual;
   out.out_f32 = x_.as<float>();
-  launch(multiply_streamed(out, w.out + l * PackedShape{format_, d.hidden, out.k}.bytes()));
-  return launch.error();
+  const std::int64_t l = layer;
+  return multiply_streamed(out,
+                           params_.weights.out + l * PackedShape{format_, d.hidden, out.k}.bytes());
 }
 
 /// x += feed-forward of the layer; reduction point two of two with several devices. Then normed =

@@ -45,6 +45,10 @@ class PrefillRunner {
   [[nodiscard]] Result<void> upload(const TokenRun& run);
   [[nodiscard]] cudaError_t norm_for_attention(int layer, int tokens);
   [[nodiscard]] cudaError_t attention(int layer, int tokens, int position);
+  [[nodiscard]] cudaError_t project_queries_and_latents(int layer, int tokens);
+  [[nodiscard]] cudaError_t expand_keys_and_values(int layer, int positions);
+  [[nodiscard]] cudaError_t attend(int tokens, int position);
+  [[nodiscard]] cudaError_t project_output(int layer, int tokens);
   [[nodiscard]] cudaError_t feed_forward(int layer, int tokens);
   [[nodiscard]] cudaError_t always_on(const std::byte* up_weights, const std::byte* down_weights,
                                       int width, std::int64_t index, int tokens);

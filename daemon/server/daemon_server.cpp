@@ -25,6 +25,8 @@ using asio::local::stream_protocol;
 using Failure = boost::system::error_code;
 
 constexpr auto kAnswerPoll = std::chrono::milliseconds(20);
+/// Whoever does not read its goodbye holds up nobody for longer.
+constexpr auto kGoodbyeTime = std::chrono::milliseconds(500);
 constexpr auto kAcceptPause = std::chrono::milliseconds(100);
 
 /// Whether the process at the other end is this user's.
@@ -266,9 +268,19 @@ void DaemonServer::close_everything() {
     entry.connection->close();
   }
   for (const auto& connection : waiting_for_stop_) connection->close();
-  // What is queued is sent first; whoever does not read it holds up nobody.
+  wait_until_sent(clock_.now() + kGoodbyeTime);
+}
+
+/// An editor that was not told would take the end for a crash and have a new daemon started.
+void DaemonServer::wait_until_sent(TimePoint until) {
   stop_timer_.expires_after(kAnswerPoll);
-  stop_timer_.async_wait([this](const Failure&) { io_.stop(); });
+  stop_timer_.async_wait([this, until](const Failure&) {
+    if (sessions_.empty() || clock_.now() >= until) {
+      io_.stop();
+    } else {
+      wait_until_sent(until);
+    }
+  });
 }
 
 }  // namespace caretd::daemon

@@ -90,6 +90,7 @@ class DaemonServer {
   [[nodiscard]] lsp::Json status() const;
   void wait_for_answers();
   void close_everything();
+  void wait_until_sent(TimePoint until);
 
   boost::asio::io_context& io_;
   const ServerOptions options_;

@@ -14,7 +14,7 @@ int round_up(int value, int unit) {
 }
 
 int column_tiles(int tokens) {
-  return tokens <= 8 ? 1 : tokens <= 16 ? 2 : 4;
+  return tokens <= 8 ? 1 : 2;
 }
 
 int routing_bytes(const StepDims& dims, int tokens) {
@@ -123,9 +123,7 @@ StepDivisors step_divisors(const StepDims& dims, Format format, int blocks) {
 }
 
 Result<int> max_step_tokens(const StepDims& dims, const DeviceLimits& limits) {
-  for (const int tokens : {32, 16}) {
-    if (plan_shared(dims, tokens, limits)) return tokens;
-  }
+  if (plan_shared(dims, kStepMaxTokens, limits)) return kStepMaxTokens;
   auto smallest = plan_shared(dims, 8, limits);
   if (!smallest) return pass_on(std::move(smallest));
   return 8;

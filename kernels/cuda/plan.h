@@ -28,7 +28,7 @@ struct DeviceLimits {
 /// The divisors of a step on `blocks` blocks; `slots` is filled in for each step.
 [[nodiscard]] StepDivisors step_divisors(const StepDims& dims, Format format, int blocks);
 
-/// The most tokens a step may have on this device: 32, 16 or 8. ErrorKind::unsupported if none fit.
+/// The most tokens a step may have on this device: 16 or 8. ErrorKind::unsupported if none fit.
 [[nodiscard]] Result<int> max_step_tokens(const StepDims& dims, const DeviceLimits& limits);
 
 /// A run as the attention sees it: `tokens` new tokens after `position` cached ones.

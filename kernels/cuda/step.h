@@ -1,4 +1,4 @@
-// One step of the whole model for up to 32 tokens as one persistent kernel: a block on every
+// One step of the whole model for up to 16 tokens as one persistent kernel: a block on every
 // multiprocessor walks all layers, separated by grid barriers, while a producer warp in each block
 // streams that block's share of the weights through a ring in shared memory, across the barriers,
 // so that the memory pipe does not drain between operations (docs/performance.md, "The step").
@@ -17,7 +17,7 @@
 namespace caretd::kernels::cuda {
 
 inline constexpr int kPageRows = 64;       ///< tokens in a KV page
-inline constexpr int kStepMaxTokens = 32;  ///< tokens of one step
+inline constexpr int kStepMaxTokens = 16;  ///< tokens of one step; longer runs are prefilled
 inline constexpr int kStepMaxLayers = 128;
 inline constexpr int kStepMarks = 2 * kStepMaxLayers + 2;  ///< of the words of one step
 inline constexpr int kMaxExperts = 256;

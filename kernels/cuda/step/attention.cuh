@@ -130,12 +130,13 @@ __device__ __forceinline__ void absorb_queries(Block& block) {
     const std::uint32_t tile =
         await_stage(block, block.next) + block.warp % kAbsorbTiles * tile_bytes;
     const std::uint32_t a = fragment_address<Format::bf16>(block, tile, dims.nope);
+    unsigned loaded = 0;
 #pragma unroll
     for (int g = 0; g < kAbsorbGroups; ++g) {
       if ((first + g) * 32 >= dims.nope) break;
-      multiply_group<Format::bf16, NT>(a + (first + g) * 512, b[g], acc);
+      loaded ^= multiply_group<Format::bf16, NT>(a + (first + g) * 512, b[g], acc);
     }
-    release(block);
+    release(block, loaded);
     const int first_row = (share.tile(i) - head * stages_per_head) * kAbsorbRows;
     finish_tile<NT>(block, acc, [&](const TileSums& sums, int first_token, int tokens) {
       for_results(block, kAbsorbRows, tokens, [&](int row, int t) {
@@ -334,10 +335,10 @@ __device__ __forceinline__ void weigh_tile(const Block& block, const AttentionSh
 /// The latent columns of a warp, eight to a tile, at most: the rank is 512 or less.
 inline constexpr int kMaxColumnTiles = 512 / 8 / kStepConsumerWarps;
 
-/// out += weights [16 x 64] * latent [64 x this warp's columns].
-__device__ __forceinline__ void accumulate_tile(const Block& block, const AttentionShared& shared,
-                                                const KvTile& kv,
-                                                float (&out)[kMaxColumnTiles][4]) {
+/// out += weights [16 x 64] * latent [64 x this warp's columns]; gives what release() waits for.
+__device__ __forceinline__ unsigned accumulate_tile(const Block& block,
+                                                    const AttentionShared& shared, const KvTile& kv,
+                                                    float (&out)[kMaxColumnTiles][4]) {
   const int lane = block.lane;
   const int tiles = sizes(block.p).kv_rank / 8 / kStepConsumerWarps;
   const float low = shared.factor[lane / 4];
@@ -351,12 +352,14 @@ __device__ __forceinline__ void accumulate_tile(const Block& block, const Attent
   const unsigned row = lane % kStageRows * shared.pitch;
   const std::uint32_t first = (lane < 16 ? kv.stage[0] : kv.stage[1]) + row;
   const std::uint32_t second = (lane < 16 ? kv.stage[2] : kv.stage[3]) + row;
+  unsigned loaded = 0;
 #pragma unroll
   for (int tile = 0; tile < kMaxColumnTiles; ++tile) {
     if (tile >= tiles) break;
     const int column = (block.warp * tiles + tile) * 8;
     const uint4 early = load_matrix_x4_transposed(first + column * 2);
     const uint4 late = load_matrix_x4_transposed(second + column * 2);
+    loaded = early.x ^ late.x;  // loads of a warp end in their order
     out[tile][0] *= low;
     out[tile][1] *= low;
     out[tile][2] *= high;
@@ -366,6 +369,7 @@ __device__ __forceinline__ void accumulate_tile(const Block& block, const Attent
     multiply_accumulate(out[tile], weights[2], late.x, late.y);
     multiply_accumulate(out[tile], weights[3], late.z, late.w);
   }
+  return loaded;
 }
 
 __device__ __forceinline__ void store_partial(const Block& block, int item,
@@ -423,9 +427,9 @@ __device__ __forceinline__ void attend(Block& block, int layer) {
       consumer_sync();
       weigh_tile(block, shared, visible, begin, running);
       consumer_sync();
-      accumulate_tile(block, shared, tile, out);
+      const unsigned loaded = accumulate_tile(block, shared, tile, out);
 #pragma unroll
-      for (int s = 0; s < kTileStages; ++s) release(block);
+      for (int s = 0; s < kTileStages; ++s) release(block, loaded);
     }
     store_partial(block, i, running, out);
     consumer_sync();  // the queries of the next item overwrite these

@@ -81,6 +81,7 @@ struct Block {
   unsigned moe_layers = 0;  ///< MoE layers whose routing has been awaited
   unsigned operations = 0;  ///< ended ones
   unsigned tiles = 0;       ///< finished ones, which alternate between the two scratch areas
+  unsigned zero = p.shared.total < 0 ? 1 : 0;  ///< always 0, which the assembler cannot know
 
   [[nodiscard]] __device__ int tokens() const { return tokens_of(p); }
   [[nodiscard]] __device__ std::byte* activations() const { return memory + p.shared.activations; }
@@ -152,6 +153,20 @@ __device__ __forceinline__ std::uint32_t await_stage(const Block& block, const R
 __device__ __forceinline__ void release(Block& block) {
   __syncwarp();
   if (block.lane == 0) mbarrier_arrive(shared_address(&block.header->empty[block.next.slot]));
+  block.next.advance(block.p.shared.slots);
+}
+
+/// The same once `loaded`, which depends on every matrix load from the stage, is there. A slot may
+/// be written again as soon as it is released, and nothing but a use of what they bring makes the
+/// assembler wait for these loads: it puts the products behind the release. Steps of one token do
+/// without: their ring is deep, few loads are under way, and they gave the same bits in every run.
+__device__ __forceinline__ void release(Block& block, unsigned loaded) {
+#ifdef CARETD_STEP_TOKENS
+  loaded = 0;
+#endif
+  __syncwarp();
+  const std::uint32_t barrier = shared_address(&block.header->empty[block.next.slot]);
+  if (block.lane == 0) mbarrier_arrive(barrier + (loaded & block.zero));
   block.next.advance(block.p.shared.slots);
 }
 

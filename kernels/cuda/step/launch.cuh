@@ -14,16 +14,13 @@ cudaError_t prepare_one(int shared_bytes) {
 template <Format F>
 cudaError_t prepare(int shared_bytes) {
   cudaError_t error = prepare_one<F, 1>(shared_bytes);
-  if (error == cudaSuccess) error = prepare_one<F, 2>(shared_bytes);
-  if (error == cudaSuccess) error = prepare_one<F, 4>(shared_bytes);
-  return error;
+  return error == cudaSuccess ? prepare_one<F, 2>(shared_bytes) : error;
 }
 
 template <Format F>
 const void* kernel_for(int tokens) {
-  return tokens <= 8    ? reinterpret_cast<const void*>(run<F, 1>)
-         : tokens <= 16 ? reinterpret_cast<const void*>(run<F, 2>)
-                        : reinterpret_cast<const void*>(run<F, 4>);
+  return tokens <= 8 ? reinterpret_cast<const void*>(run<F, 1>)
+                     : reinterpret_cast<const void*>(run<F, 2>);
 }
 template <Format F>
 cudaError_t launch(const StepParams& params, int blocks, cudaStream_t stream) {

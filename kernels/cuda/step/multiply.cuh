@@ -93,6 +93,10 @@ struct Fragment {
     raw[0] = load_matrix_x4(a);
     if constexpr (F == Format::bf16) raw[1] = load_matrix_x4(a + 256);
   }
+  /// Depends on every load.
+  [[nodiscard]] __device__ __forceinline__ unsigned loaded() const {
+    return F == Format::bf16 ? raw[0].x ^ raw[F == Format::bf16 ? 1 : 0].x : raw[0].x;
+  }
   /// acc += fragment * b.
   template <int NT>
   __device__ __forceinline__ void multiply(const uint4 (&b)[NT], float (&acc)[NT][4]) const {
@@ -114,13 +118,14 @@ struct Fragment {
   }
 };
 
-/// acc += 32 columns of a tile times the operand.
+/// acc += 32 columns of a tile times the operand; gives what release() waits for.
 template <Format F, int NT>
-__device__ __forceinline__ void multiply_group(std::uint32_t a, const uint4 (&b)[NT],
-                                               float (&acc)[NT][4]) {
+__device__ __forceinline__ unsigned multiply_group(std::uint32_t a, const uint4 (&b)[NT],
+                                                   float (&acc)[NT][4]) {
   Fragment<F> fragment;
   fragment.load(a);
   fragment.template multiply<NT>(b, acc);
+  return fragment.loaded();
 }
 
 /// This lane's ldmatrix address of the first group of a stage of `width` columns.
@@ -154,6 +159,12 @@ struct StageShare {
         scale[g] = make_float2(load_shared_float(scales), load_shared_float(scales + 32));
       }
     }
+  }
+  [[nodiscard]] __device__ __forceinline__ unsigned loaded() const {
+    unsigned all = 0;
+#pragma unroll
+    for (int g = 0; g < kGroups; ++g) all ^= fragment[g].loaded();
+    return all;
   }
   /// acc += share * operand.
   __device__ __forceinline__ void multiply(const StageOperand<F, NT>& operand,
@@ -272,7 +283,7 @@ __device__ __forceinline__ void add_stage(Block& block, int width,
   StageShare<F, NT> share;
   share.load(block, await_stage(block, block.next), width);
   share.multiply(operand, acc);
-  release(block);
+  release(block, share.loaded());
 }
 
 /// acc += the next stages times columns k, k + 1, ... of an operand that is close at hand.

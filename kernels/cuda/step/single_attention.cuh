@@ -207,9 +207,9 @@ __device__ __forceinline__ void attend_single(Block& block, int layer, const Mar
       consumer_sync();
       weigh_tile(block, shared, visible, begin, running);
       consumer_sync();
-      accumulate_tile(block, shared, tile, out);
+      const unsigned loaded = accumulate_tile(block, shared, tile, out);
 #pragma unroll
-      for (int s = 0; s < kTileStages; ++s) release(block);
+      for (int s = 0; s < kTileStages; ++s) release(block, loaded);
     }
     store_partial(block, i, running, out);
     consumer_sync();  // the queries of the next item overwrite these

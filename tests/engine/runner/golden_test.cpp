@@ -25,10 +25,11 @@ std::vector<GoldenCase> golden_cases() {
   return golden->cases;
 }
 
-void check_case(Runner& runner, const GoldenCase& golden) {
+void check_case(Runner& runner, const GoldenCase& golden,
+                const VerifyBounds& bounds = precise_bounds()) {
   const auto tokenizer = Tokenizer::load(kEmbeddedModel);
   REQUIRE(tokenizer);
-  const auto report = verify_case(runner, **tokenizer, golden, precise_bounds(), 1);
+  const auto report = verify_case(runner, **tokenizer, golden, bounds, 1);
   REQUIRE(report);
   INFO(report->name);
   CHECK(report->misses == std::vector<std::string>{});
@@ -67,6 +68,12 @@ ExactRows exact_rows(Runner& runner, const std::vector<TokenId>& ids) {
 TEST_CASE("the embedded model meets its golden cases") {
   const auto runner = caretd::test::make_runner(caretd::test::open_checkpoint(kEmbeddedModel));
   for (const GoldenCase& golden : golden_cases()) check_case(*runner, golden);
+}
+
+TEST_CASE("the fast path, which rounds keys, meets its bounds on the golden cases") {
+  const auto runner = caretd::test::make_runner(caretd::test::open_checkpoint(kEmbeddedModel),
+                                                {.kv_bytes = 32 << 20, .threads = 2});
+  for (const GoldenCase& golden : golden_cases()) check_case(*runner, golden, fast_bounds());
 }
 
 TEST_CASE("candidates found with the rounded head have the logits of the exact one") {

@@ -98,6 +98,18 @@ class Peers(unittest.TestCase):
             for peer in peers:
                 peer.close()
 
+    def test_a_peer_that_reads_late_is_told_goodbye(self):
+        with Home() as home:
+            home.run("daemon", "start")
+            with Peer.of(home) as peer:
+                peer.initialize()
+                # More answers than the socket takes.
+                peer.send(*[{"id": number, "method": "caretd/stats"} for number in range(1, 1000)])
+                time.sleep(0.5)
+                os.kill(home.status()["pid"], signal.SIGTERM)
+                time.sleep(0.1)  # by now it stands behind all of them
+                self.assertIn(b"$/caretd/goodbye", peer.stream.read())
+
     def test_a_session_may_leave_only_so_many_requests_open(self):
         with Home() as home:
             home.run("daemon", "start", "--set", "daemon.max_requests_per_session=2")

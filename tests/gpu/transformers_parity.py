@@ -21,7 +21,7 @@ from transformers.cache_utils import DynamicCache
 LAYERS = 3
 MAX_MEDIAN = 0.02
 # Tokens of the sequence, and how many of its last ones are compared.
-CASES = ((300, 300), (5000, 24), (131072, 24))
+CASES = ((300, 300), (5000, 16), (131072, 16))
 
 
 def lite_config(layers):

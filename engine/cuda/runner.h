@@ -1,4 +1,4 @@
-// The CUDA runner: one device, the persistent step kernel for up to 32 tokens at a time.
+// The CUDA runner: one device, the persistent step kernel for up to 16 tokens at a time.
 #pragma once
 
 #include <memory>

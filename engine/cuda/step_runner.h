@@ -1,4 +1,4 @@
-// Runs steps of up to 32 tokens through the persistent kernel: owns its scratch memory, writes its
+// Runs steps of up to 16 tokens through the persistent kernel: owns its scratch memory, writes its
 // inputs and collects its outputs.
 #pragma once
 

@@ -397,6 +397,34 @@ __device__ __forceinline__ void store_partial(const Block& block, int item,
   }
 }
 
+/// Attention of one item's queries, which are in shared memory or on their way there. fetch(tile,
+/// begin) brings the rows that this step has written into a tile and is true where there were some.
+template <class Fetch>
+__device__ __forceinline__ void attend_tiles(Block& block, const AttentionShared& shared, int index,
+                                             const AttentionItem& item,
+                                             const int (&visible)[kRowsPerWarp], Fetch&& fetch) {
+  float2 running[kRowsPerWarp];
+#pragma unroll
+  for (float2& row : running) row = make_float2(-INFINITY, 0.0F);
+  float out[kMaxColumnTiles][4] = {};
+#pragma unroll 1
+  for (int begin = item.begin; begin < item.end; begin += kAttentionTile) {
+    const KvTile tile(block);
+    // What this thread writes into the ring is copied over later.
+    if (fetch(tile, begin)) fence_bulk_copies();
+    consumer_sync();
+    score_tile(block, shared, tile);
+    consumer_sync();
+    weigh_tile(block, shared, visible, begin, running);
+    consumer_sync();
+    const unsigned loaded = accumulate_tile(block, shared, tile, out);
+#pragma unroll
+    for (int s = 0; s < kTileStages; ++s) release(block, loaded);
+  }
+  store_partial(block, index, running, out);
+  consumer_sync();  // the queries of the next item overwrite these
+}
+
 /// The block's items of one layer.
 __device__ __forceinline__ void attend(Block& block, int layer) {
   const StepParams& p = block.p;
@@ -407,32 +435,17 @@ __device__ __forceinline__ void attend(Block& block, int layer) {
     const StepRun& run = block.header->run[item.run];
     const int last_row = run.tokens * sizes(p).heads - 1;
     load_queries(block, shared, run, item.first_row);
-    float2 running[kRowsPerWarp];
     int visible[kRowsPerWarp];
 #pragma unroll
     for (int r = 0; r < kRowsPerWarp; ++r) {
       const int row = item.first_row + block.warp + r * kStepConsumerWarps;
-      running[r] = make_float2(-INFINITY, 0.0F);
       visible[r] = visible_until(block, run, min(row, last_row)) + 1;
     }
-    float out[kMaxColumnTiles][4] = {};
-#pragma unroll 1
-    for (int begin = item.begin; begin < item.end; begin += kAttentionTile) {
-      const KvTile tile(block);
+    attend_tiles(block, shared, i, item, visible, [&](const KvTile& tile, int begin) {
       const bool fetched = fetch_fresh_rows(block, layer, run, tile, begin, shared.pitch);
       copy_async_wait<0>();
-      if (fetched) fence_bulk_copies();  // a later stage is copied over what this thread has copied
-      consumer_sync();
-      score_tile(block, shared, tile);
-      consumer_sync();
-      weigh_tile(block, shared, visible, begin, running);
-      consumer_sync();
-      const unsigned loaded = accumulate_tile(block, shared, tile, out);
-#pragma unroll
-      for (int s = 0; s < kTileStages; ++s) release(block, loaded);
-    }
-    store_partial(block, i, running, out);
-    consumer_sync();  // the queries of the next item overwrite these
+      return fetched;
+    });
   }
 }
 

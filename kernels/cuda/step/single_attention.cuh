@@ -189,30 +189,12 @@ __device__ __forceinline__ void attend_single(Block& block, int layer, const Mar
     const AttentionItem item = i == block.index ? block.header->item : p.batch.item[i];
     await_queries(block, shared, item.first_row, mark);
     if (i == block.index) end_operation(block);
-    float2 running[kRowsPerWarp];
     int visible[kRowsPerWarp];
 #pragma unroll
-    for (int r = 0; r < kRowsPerWarp; ++r) {
-      running[r] = make_float2(-INFINITY, 0.0F);
-      visible[r] = seen;
-    }
-    float out[kMaxColumnTiles][4] = {};
-#pragma unroll 1
-    for (int begin = item.begin; begin < item.end; begin += kAttentionTile) {
-      const KvTile tile(block);
-      // What this thread writes into the ring is copied over later.
-      if (await_fresh_row(block, shared, tile, begin, mark)) fence_bulk_copies();
-      consumer_sync();
-      score_tile(block, shared, tile);
-      consumer_sync();
-      weigh_tile(block, shared, visible, begin, running);
-      consumer_sync();
-      const unsigned loaded = accumulate_tile(block, shared, tile, out);
-#pragma unroll
-      for (int s = 0; s < kTileStages; ++s) release(block, loaded);
-    }
-    store_partial(block, i, running, out);
-    consumer_sync();  // the queries of the next item overwrite these
+    for (int& row : visible) row = seen;
+    attend_tiles(block, shared, i, item, visible, [&](const KvTile& tile, int begin) {
+      return await_fresh_row(block, shared, tile, begin, mark);
+    });
     if (threadIdx.x == 0) add_release(&p.counters->partials, 1);
   }
 }

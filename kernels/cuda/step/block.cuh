@@ -81,7 +81,6 @@ struct Block {
   unsigned moe_layers = 0;  ///< MoE layers whose routing has been awaited
   unsigned operations = 0;  ///< ended ones
   unsigned tiles = 0;       ///< finished ones, which alternate between the two scratch areas
-  unsigned zero = p.shared.total < 0 ? 1 : 0;  ///< always 0, which the assembler cannot know
 
   [[nodiscard]] __device__ int tokens() const { return tokens_of(p); }
   [[nodiscard]] __device__ std::byte* activations() const { return memory + p.shared.activations; }
@@ -149,24 +148,22 @@ __device__ __forceinline__ std::uint32_t await_stage(const Block& block, const R
   return block.slot_address(place.slot);
 }
 
-/// Gives the slot of the next stage back to the producer; called by every consumer warp.
-__device__ __forceinline__ void release(Block& block) {
-  __syncwarp();
-  if (block.lane == 0) mbarrier_arrive(shared_address(&block.header->empty[block.next.slot]));
-  block.next.advance(block.p.shared.slots);
-}
-
-/// The same once `loaded`, which depends on every matrix load from the stage, is there. A slot may
-/// be written again as soon as it is released, and nothing but a use of what they bring makes the
-/// assembler wait for these loads: it puts the products behind the release. Steps of one token do
-/// without: their ring is deep, few loads are under way, and they gave the same bits in every run.
-__device__ __forceinline__ void release(Block& block, unsigned loaded) {
+/// Gives the slot of the next stage back to the producer once `loaded`, which depends on the matrix
+/// loads from the stage, is there; called by every consumer warp. The slot may be written again at
+/// once, and nothing but a use of what they bring makes the assembler wait for these loads: it puts
+/// the products behind the release. Steps of one token do without: their ring is deep, few loads
+/// are under way, and they gave the same bits in every run.
+__device__ __forceinline__ void release(Block& block, [[maybe_unused]] unsigned loaded) {
 #ifdef CARETD_STEP_TOKENS
-  loaded = 0;
+  constexpr unsigned offset = 0;
+#else
+  // 0, which the assembler cannot know: sizes are not negative.
+  const unsigned offset = loaded & static_cast<unsigned>(block.p.shared.total >> 31);
 #endif
   __syncwarp();
-  const std::uint32_t barrier = shared_address(&block.header->empty[block.next.slot]);
-  if (block.lane == 0) mbarrier_arrive(barrier + (loaded & block.zero));
+  if (block.lane == 0) {
+    mbarrier_arrive(shared_address(&block.header->empty[block.next.slot]) + offset);
+  }
   block.next.advance(block.p.shared.slots);
 }
 

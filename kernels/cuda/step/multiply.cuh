@@ -95,7 +95,11 @@ struct Fragment {
   }
   /// Depends on every load.
   [[nodiscard]] __device__ __forceinline__ unsigned loaded() const {
-    return F == Format::bf16 ? raw[0].x ^ raw[F == Format::bf16 ? 1 : 0].x : raw[0].x;
+    if constexpr (F == Format::bf16) {
+      return raw[0].x ^ raw[1].x;
+    } else {
+      return raw[0].x;
+    }
   }
   /// acc += fragment * b.
   template <int NT>

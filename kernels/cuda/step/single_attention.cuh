@@ -128,12 +128,13 @@ __device__ __forceinline__ void absorb_single(Block& block, int layer, const Mar
     const std::uint32_t a = fragment_address<Format::bf16>(block, tile, dims.nope);
     float acc[1][4];
     clear<1>(acc);
+    unsigned loaded = 0;
 #pragma unroll
     for (int g = 0; g < kAbsorbGroups; ++g) {
       const uint4 one[1] = {b[g]};
-      multiply_group<Format::bf16, 1>(a + (first + g) * 512, one, acc);
+      loaded ^= multiply_group<Format::bf16, 1>(a + (first + g) * 512, one, acc);
     }
-    release(block);
+    release(block, loaded);
     const int first_row = (share.tile(i) - head * stages_per_head) * kAbsorbRows;
     finish_tile<1>(block, acc, [&](const TileSums& sums, int /*token*/, int /*tokens*/) {
       const int row = (block.warp + block.tiles) % kStepConsumerWarps * 32 + block.lane;

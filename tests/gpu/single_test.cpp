@@ -12,7 +12,7 @@ using namespace caretd::test;
 namespace {
 
 constexpr int kLayers = 4;
-constexpr int kRepeats = 30;
+constexpr int kRepeats = 30;  ///< of what has to give the same bits
 constexpr int kLast = 8;  ///< tokens that are computed one by one, and together
 
 std::unique_ptr<CudaRunner> random_lite(bool fp8) {

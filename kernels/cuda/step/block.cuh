@@ -45,11 +45,13 @@ struct SharedHeader {
   std::uint64_t full[kMaxSlots];   ///< a stage has arrived
   std::uint64_t empty[kMaxSlots];  ///< all consumer warps have finished with it
   std::uint64_t routing_ready;     ///< the routing table of the current layer stands
+  std::uint64_t logits_ready;      ///< the router's logits of the current layer (one token)
   StepToken token[kStepMaxTokens];
   StepRun run[kStepMaxTokens];
   AttentionItem item;                                 ///< the block's first
   float squares[kStepMaxTokens][kStepConsumerWarps];  ///< parts of a token's sum of squares
   float scale[kStepMaxTokens];                        ///< 1 / rms of the staged activations
+  float logits[kMaxExperts];                          ///< of the router (one token)
 };
 static_assert(sizeof(SharedHeader) <= kStepHeaderBytes);
 

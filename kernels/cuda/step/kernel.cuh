@@ -173,6 +173,7 @@ __device__ __forceinline__ void enter(const StepParams& p, std::byte* memory) {
       mbarrier_init(shared_address(&header->empty[i]), kStepConsumerWarps);
     }
     mbarrier_init(shared_address(&header->routing_ready), 1);
+    mbarrier_init(shared_address(&header->logits_ready), 1);
     mbarrier_init_fence();
   }
   copy_batch(p, *header);
@@ -206,9 +207,7 @@ __global__ void __launch_bounds__(kStepThreads, 1) run(const __grid_constant__ S
   shrink_registers<kProducerRegisters>();
   if (warp == kStepConsumerWarps) {
     Block block = place_of_role(p, memory);
-    produce<F, NT>(block, [&](const RoutingTable& table, int layer) {
-      return await_routing(block, table, layer);
-    });
+    produce<F>(block, TableRoutes{RoutingTable(block, NT * 8)});
   }
   if (warp == kStepConsumerWarps + 1) {
     Block block = place_of_role(p, memory);

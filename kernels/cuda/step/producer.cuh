@@ -126,22 +126,23 @@ __device__ __forceinline__ void send_attention(Sender& sender, Format format, in
   sender.send_tiles(weights.out, weights.out_data);
 }
 
-/// await(table, layer) waits for the choice of experts and gives their number.
-template <Format F, int NT, class Await>
-__device__ __forceinline__ void send_ffn(Sender& sender, int layer, Await&& await) {
+/// `routes` knows the experts: await(block, layer) waits for the choice, then there are count() of
+/// them, of which expert(d) is the next to be loaded.
+template <Format F, class Routes>
+__device__ __forceinline__ void send_ffn(Sender& sender, int layer, Routes& routes) {
   Block& block = sender.block;
   const FfnWeights ffn(block.p, F, layer);
   sender.send_tiles(ffn.up, ffn.always_up);
-  const RoutingTable table(block, NT * 8);
   int distinct = 0;
   if (ffn.moe) {
-    distinct = await(table, layer);
+    routes.await(block, layer);
+    distinct = routes.count();
     const int tiles = ffn.expert_up.tiles();
     const Share share(block, distinct * tiles, ffn.up.tiles());
 #pragma unroll 1
     for (int i = 0; i < share.count; ++i) {
       const int d = block.p.divide.expert_tiles.quotient(share.tile(i));
-      sender.send_tile(ffn.expert_up, ffn.experts_up + table.expert[d] * ffn.expert_up.bytes() +
+      sender.send_tile(ffn.expert_up, ffn.experts_up + routes.expert(d) * ffn.expert_up.bytes() +
                                           (share.tile(i) - d * tiles) * ffn.expert_up.tile_bytes());
     }
   }
@@ -152,21 +153,21 @@ __device__ __forceinline__ void send_ffn(Sender& sender, int layer, Await&& awai
 #pragma unroll 1
     for (int d = 0; d < distinct; ++d) {
       sender.send_tile(ffn.expert_down, ffn.experts_down +
-                                            table.expert[d] * ffn.expert_down.bytes() +
+                                            routes.expert(d) * ffn.expert_down.bytes() +
                                             share.tile(i) * ffn.expert_down.tile_bytes());
     }
   }
 }
 
-template <Format F, int NT, class Await>
-__device__ __forceinline__ void produce(Block& block, Await&& await) {
+template <Format F, class Routes>
+__device__ __forceinline__ void produce(Block& block, Routes&& routes) {
   const StepParams& p = block.p;
   const StepDims& dims = sizes(p);
   Sender sender{block};
 #pragma unroll 1
   for (int layer = p.first_layer; layer < p.last_layer; ++layer) {
     send_attention(sender, F, layer);
-    send_ffn<F, NT>(sender, layer, await);
+    send_ffn<F>(sender, layer, routes);
   }
   if (p.batch.outputs > 0) {
     sender.send_tiles(PackedShape{Format::bf16, dims.vocab, dims.hidden}, p.weights.head);

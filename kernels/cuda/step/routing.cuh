@@ -86,6 +86,30 @@ __device__ __forceinline__ unsigned ordered_bits(float value) {
   return (bits & 0x80000000U) != 0 ? ~bits : bits | 0x80000000U;
 }
 
+/// Takes the largest key, of equal ones that of the first expert, and gives the expert; one warp,
+/// whose lane l has the keys of experts l, l + 32, ...
+template <int N>
+__device__ __forceinline__ int take_next(int lane, float (&key)[N]) {
+  float best = key[0];
+  int expert = lane;
+#pragma unroll
+  for (int i = 1; i < N; ++i) {
+    if (key[i] > best) {
+      best = key[i];
+      expert = lane + 32 * i;
+    }
+  }
+  const unsigned bits = ordered_bits(best);
+  const unsigned largest = __reduce_max_sync(~0U, bits);
+  const int winner = static_cast<int>(
+      __reduce_min_sync(~0U, bits == largest ? static_cast<unsigned>(expert) : ~0U));
+#pragma unroll
+  for (int i = 0; i < N; ++i) {
+    if (lane + 32 * i == winner) key[i] = -INFINITY;
+  }
+  return winner;
+}
+
 /// The `topk` largest keys, equal ones by ascending expert; the k-th is returned in lane k.
 template <int N>
 __device__ __forceinline__ Choice take_largest(const StepDims& dims, int lane, float (&key)[N],
@@ -94,26 +118,13 @@ __device__ __forceinline__ Choice take_largest(const StepDims& dims, int lane, f
   float total = 0.0F;
 #pragma unroll 1
   for (int k = 0; k < dims.topk; ++k) {
-    float best = key[0];
-    int expert = lane;
-    float weight = probability[0];
-#pragma unroll
-    for (int i = 1; i < N; ++i) {
-      if (key[i] > best) {
-        best = key[i];
-        expert = lane + 32 * i;
-        weight = probability[i];
-      }
-    }
-    const unsigned bits = ordered_bits(best);
-    const unsigned largest = __reduce_max_sync(~0U, bits);
-    const int winner = static_cast<int>(
-        __reduce_min_sync(~0U, bits == largest ? static_cast<unsigned>(expert) : ~0U));
-    weight = __shfl_sync(~0U, weight, winner % 32);
+    const int winner = take_next(lane, key);
+    float weight = 0.0F;
 #pragma unroll
     for (int i = 0; i < N; ++i) {
-      if (lane + 32 * i == winner) key[i] = -3.0F;
+      if (winner / 32 == i) weight = probability[i];
     }
+    weight = __shfl_sync(~0U, weight, winner % 32);
     total += weight;
     if (lane == k) mine = {winner, weight};
   }
@@ -141,14 +152,10 @@ __device__ __forceinline__ float logit_of(const StepParams& p, int token, int ex
   return dot * rsqrtf(squares / sizes(p).hidden + p.dims.norm_epsilon);
 }
 
-/// Softmax over all experts, then the top-k of one token; called by one warp. Lane l has the logits
-/// of experts l, l + 32, ...
+/// Over all experts; lane l has the logits of experts l, l + 32, ...
 template <int N>
-__device__ __forceinline__ Choice choose_by_logits(const StepParams& p, int layer,
-                                                   const StepToken& token, const float (&logit)[N],
-                                                   int lane) {
-  const StepDims& dims = sizes(p);
-  float probability[N];
+__device__ __forceinline__ void softmax(const StepDims& dims, int lane, const float (&logit)[N],
+                                        float (&probability)[N]) {
   float maximum = -INFINITY;
 #pragma unroll
   for (int i = 0; i < N; ++i) {
@@ -163,11 +170,23 @@ __device__ __forceinline__ Choice choose_by_logits(const StepParams& p, int laye
     if (lane + 32 * i < dims.experts) sum += probability[i];
   }
   sum = warp_sum(sum);
+#pragma unroll
+  for (int i = 0; i < N; ++i) probability[i] /= sum;
+}
+
+/// Softmax over all experts, then the top-k of one token; called by one warp. Lane l has the logits
+/// of experts l, l + 32, ...
+template <int N>
+__device__ __forceinline__ Choice choose_by_logits(const StepParams& p, int layer,
+                                                   const StepToken& token, const float (&logit)[N],
+                                                   int lane) {
+  const StepDims& dims = sizes(p);
+  float probability[N];
+  softmax(dims, lane, logit, probability);
   float key[N];
 #pragma unroll
   for (int i = 0; i < N; ++i) {
     const int e = lane + 32 * i;
-    probability[i] /= sum;
     // A logit that is no number must not become an expert that does not exist.
     key[i] = e >= dims.experts ? -4.0F : probability[i] >= 0.0F ? probability[i] : -1.0F;
     if (p.forced_routing != 0 && e < dims.experts) {
@@ -441,5 +460,17 @@ __device__ __forceinline__ int await_routing(Block& block, const RoutingTable& t
   }
   return distinct;
 }
+
+/// The experts of the routing table, for the producer, which builds it.
+struct TableRoutes {
+  RoutingTable table;
+  int distinct = 0;
+
+  __device__ __forceinline__ void await(Block& block, int layer) {
+    distinct = await_routing(block, table, layer);
+  }
+  [[nodiscard]] __device__ __forceinline__ int count() const { return distinct; }
+  [[nodiscard]] __device__ __forceinline__ int expert(int d) const { return table.expert[d]; }
+};
 
 }  // namespace caretd::kernels::cuda::CARETD_STEP_NAMESPACE

@@ -1,36 +1,90 @@
 // Routing and the feed-forward half of a layer for a step of one token; see single_attention.cuh.
 #pragma once
 
+#include <cfloat>
+
 #include "kernels/cuda/step/ffn.cuh"
 #include "kernels/cuda/step/single_attention.cuh"
 
 namespace caretd::kernels::cuda::CARETD_STEP_NAMESPACE {
 
-/// Waits for the logits, chooses the token's experts and hands the table to the block's consumers;
-/// the producer warp of every block, each for itself.
-__device__ __forceinline__ int await_single_routing(Block& block, const RoutingTable& table,
-                                                    int layer, const Marks& marks) {
-  constexpr int kExperts = kSingle.experts;
-  constexpr int kPerLane = (kExperts + 31) / 32;
-  const StepParams& p = block.p;
-  uint2 words[kPerLane];
-  await_words<kPerLane>(marks.within(layer), words, [&](int i) -> const StepWord* {
-    const int expert = block.lane + i * 32;
-    return expert < kExperts ? p.words.router + expert * 2 : nullptr;
-  });
-  float logit[kPerLane];
+inline constexpr int kExpertsOfLane = (kSingle.experts + 31) / 32;
+static_assert(kSingle.experts % 32 == 0 && kSingle.group_limited == 0);
+
+/// What the experts are chosen by: their logits, which are in the order of the probabilities.
+__device__ __forceinline__ void single_keys(const StepParams& p, int layer, const StepToken& token,
+                                            int lane, const float (&logit)[kExpertsOfLane],
+                                            float (&key)[kExpertsOfLane]) {
 #pragma unroll
-  for (int i = 0; i < kPerLane; ++i) {
-    const float2 sums = as_floats(words[i]);
-    logit[i] = sums.x * rsqrtf(sums.y / sizes(p).hidden + p.dims.norm_epsilon);
+  for (int i = 0; i < kExpertsOfLane; ++i) {
+    // A logit that is no number must not be chosen twice: -inf marks what is taken.
+    key[i] = logit[i] >= -FLT_MAX ? logit[i] : -FLT_MAX;
+    if (p.forced_routing != 0) {
+      key[i] = forced_key(p.forced_routing + token.run, layer, token.position, lane + 32 * i);
+    }
   }
-  const int distinct = build_single_table(
-      p, table, choose_by_logits(p, layer, block.header->token[0], logit, block.lane), block.lane);
-  if (block.lane == 0) {
-    if (block.index == 0) p.counters->distinct += distinct;
-    mbarrier_arrive(shared_address(&block.header->routing_ready));
+}
+
+/// The token's experts for the producer warp, which finds them one by one: the first is on its way
+/// while the others are still open. Their weights are the router warp's business.
+struct SingleRoutes {
+  const Marks& marks;
+  int lane;
+  float key[kExpertsOfLane] = {};
+  int known = 0;
+  int mine = 0;  ///< lane k: the k-th expert
+
+  /// Waits for the logits of all blocks and hands them to the router warp.
+  __device__ __forceinline__ void await(Block& block, int layer) {
+    const StepParams& p = block.p;
+    uint2 words[kExpertsOfLane];
+    await_words<kExpertsOfLane>(marks.within(layer), words, [&](int i) -> const StepWord* {
+      return p.words.router + (lane + i * 32) * 2;
+    });
+    float logit[kExpertsOfLane];
+#pragma unroll
+    for (int i = 0; i < kExpertsOfLane; ++i) {
+      const float2 sums = as_floats(words[i]);
+      logit[i] = sums.x * rsqrtf(sums.y / sizes(p).hidden + p.dims.norm_epsilon);
+      block.header->logits[lane + i * 32] = logit[i];
+    }
+    __syncwarp();
+    if (lane == 0) mbarrier_arrive(shared_address(&block.header->logits_ready));
+    single_keys(p, layer, block.header->token[0], lane, logit, key);
+    known = 0;
   }
-  return distinct;
+  [[nodiscard]] __device__ __forceinline__ int count() const {
+    return kSingle.topk;
+  }
+  [[nodiscard]] __device__ __forceinline__ int expert(int d) {
+#pragma unroll 1
+    for (; known <= d; ++known) {
+      const int next = take_next(lane, key);
+      if (lane == known) mine = next;
+    }
+    return __shfl_sync(~0U, mine, d);
+  }
+};
+
+/// The weights of the token's experts, by falling logit as the producer loads them; the router warp
+/// of every block, each for itself.
+__device__ __forceinline__ void weigh_experts(Block& block, int layer) {
+  const StepParams& p = block.p;
+  SharedHeader& header = *block.header;
+  mbarrier_wait(shared_address(&header.logits_ready), block.moe_layers++ & 1U);
+  float logit[kExpertsOfLane];
+  float probability[kExpertsOfLane];
+  float key[kExpertsOfLane];
+#pragma unroll
+  for (int i = 0; i < kExpertsOfLane; ++i) logit[i] = header.logits[block.lane + i * 32];
+  softmax(sizes(p), block.lane, logit, probability);
+  single_keys(p, layer, header.token[0], block.lane, logit, key);
+  const Choice choice = take_largest(sizes(p), block.lane, key, probability);
+  if (block.lane < kSingle.topk) RoutingTable(block, 8).weight_of[block.lane] = choice.weight;
+  __syncwarp();
+  if (block.lane != 0) return;
+  if (block.index == 0) p.counters->distinct += kSingle.topk;
+  mbarrier_arrive(shared_address(&header.routing_ready));
 }
 
 /// silu(gate) * up of an interleaved tile, times the weight of the expert, as words; see

@@ -58,14 +58,15 @@ __device__ __forceinline__ void prefetch_single(const Block& block, int layer) {
               dims.hidden * 4, block.lane);
 }
 
-template <Format F>
-__device__ __forceinline__ void produce_single(Block& block, const Marks& marks) {
+/// What the router warp does in a step: everything that comes from memory in small pieces, a layer
+/// ahead, and the experts' weights.
+__device__ __forceinline__ void route_single(Block& block) {
   prefetch_single(block, 0);
-  prefetch_single(block, 1);
-  produce<F, 1>(block, [&](const RoutingTable& table, int layer) {
+#pragma unroll 1
+  for (int layer = 0; layer < block.p.last_layer; ++layer) {
     prefetch_single(block, layer + 1);
-    return await_single_routing(block, table, layer, marks);
-  });
+    if (sizes(block.p).is_moe(layer)) weigh_experts(block, layer);
+  }
 }
 
 template <Format F>
@@ -84,7 +85,11 @@ __global__ void __launch_bounds__(kStepThreads, 1)
   shrink_registers<kProducerRegisters>();
   if (warp == kStepConsumerWarps) {
     Block block = place_of_role(p, memory);
-    produce_single<F>(block, marks);
+    produce<F>(block, SingleRoutes{marks, block.lane});
+  }
+  if (warp == kStepConsumerWarps + 1) {
+    Block block = place_of_role(p, memory);
+    route_single(block);
   }
 }
 

@@ -187,6 +187,27 @@ __device__ __forceinline__ void multiply_registers(float (&d)[64], const uint4& 
       : "r"(a.x), "r"(a.y), "r"(a.z), "r"(a.w), "l"(b));
 }
 
+/// d = a b^T over 64 of K in one go, E4M3 operands in shared memory, along K; `step` bytes lead to
+/// the second half of both. Products are summed with some 14 significant bits.
+__device__ __forceinline__ void multiply_shared_fp8(float (&d)[8], std::uint64_t a, std::uint64_t b,
+                                                    unsigned step) {
+  asm volatile(
+      "wgmma.mma_async.sync.aligned.m64n16k32.f32.e4m3.e4m3 {%0, %1, %2, %3, %4, %5, %6, %7}, "
+      "%8, %9, 0, 1, 1;\n"
+      "wgmma.mma_async.sync.aligned.m64n16k32.f32.e4m3.e4m3 {%0, %1, %2, %3, %4, %5, %6, %7}, "
+      "%10, %11, 1, 1, 1;"
+      : "=f"(d[0]), "=f"(d[1]), "=f"(d[2]), "=f"(d[3]), "=f"(d[4]), "=f"(d[5]), "=f"(d[6]),
+        "=f"(d[7])
+      : "l"(a), "l"(b), "l"(operand_at(a, step)), "l"(operand_at(b, step)));
+}
+
+/// Keeps what reads d behind what precedes: the compiler does not know that products are awaited.
+template <int N>
+__device__ __forceinline__ void products_ready(float (&d)[N]) {
+#pragma unroll
+  for (int i = 0; i < N; ++i) asm volatile("" : "+f"(d[i])::"memory");
+}
+
 #undef CARETD_REGISTERS_32
 #undef CARETD_REGISTERS_64
 #undef CARETD_REGISTERS_128

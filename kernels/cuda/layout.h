@@ -41,6 +41,15 @@ inline constexpr int kMaxChunkBytes = 16 * 1024 + kScaleBytesPerChunk;
 inline constexpr float kFp8ActivationScale = 1.2676506002282294e30F;  // 2^100
 inline constexpr float kFp8WeightScale = 1048576.0F;                  // 2^20
 
+/// Columns of an activation row that one pass of step/split_row.cuh holds, and its bytes: two FP8
+/// values a column and four scales.
+inline constexpr int kSplitPassColumns = 512;
+inline constexpr int kSplitPassBytes = 2 * kSplitPassColumns + 16;
+
+CARETD_HOST_DEVICE constexpr int split_passes(int columns) {
+  return (columns + kSplitPassColumns - 1) / kSplitPassColumns;
+}
+
 CARETD_HOST_DEVICE constexpr int element_bytes(Format format) {
   return format == Format::bf16 ? 2 : 1;
 }

@@ -32,6 +32,15 @@ int combine_bytes(int tokens, int pitch) {
   return tokens * pitch + kMaxSplits * 4;
 }
 
+/// The feed-forward activations of a step of one token, as BF16 or as a split row, in which every
+/// part begins with a pass.
+int single_ffn_bytes(const StepDims& dims) {
+  const int passes =
+      std::max(split_passes(dims.dense_width),
+               split_passes(dims.shared_width) + dims.topk * split_passes(dims.expert_width));
+  return std::max(dims.ffn_width() * 2, passes * kSplitPassBytes);
+}
+
 /// Keys of the logits a block computes; merging the blocks' keys reaches into the ring, which is
 /// empty by then.
 int candidate_bytes(const StepDims& dims, int blocks) {
@@ -96,7 +105,7 @@ Result<StepShared> plan_shared(const StepDims& dims, int tokens, const DeviceLim
   shared.activation_bytes =
       round_up(std::max({combine_bytes(tokens, shared.activation_pitch), attention_bytes(dims),
                          candidate_bytes(dims, limits.multiprocessors),
-                         tokens == 1 ? dims.ffn_width() * 2 : 0}),
+                         tokens == 1 ? single_ffn_bytes(dims) : 0}),
                128);
   shared.ring = shared.activations + shared.activation_bytes;
   shared.slot_bytes = round_up(std::max(kMaxChunkBytes, kStageRows * kv_pitch(dims)), 128);

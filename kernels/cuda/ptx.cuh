@@ -17,8 +17,10 @@ namespace caretd::kernels::cuda {
 
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL)
 #define CARETD_REGISTER_TRANSFER 1
+#define CARETD_WARPGROUP_PRODUCTS 1
 #else
 #define CARETD_REGISTER_TRANSFER 0
+#define CARETD_WARPGROUP_PRODUCTS 0
 #endif
 
 __device__ __forceinline__ std::uint32_t shared_address(const void* pointer) {
@@ -200,6 +202,9 @@ __device__ __forceinline__ void store_shared(std::uint32_t address, uint2 value)
   asm volatile("st.shared.v2.b32 [%0], {%1, %2};" ::"r"(address), "r"(value.x), "r"(value.y)
                : "memory");
 }
+__device__ __forceinline__ void store_shared(std::uint32_t address, std::uint32_t value) {
+  asm volatile("st.shared.b32 [%0], %1;" ::"r"(address), "r"(value) : "memory");
+}
 __device__ __forceinline__ float load_shared_float(std::uint32_t address) {
   float value = 0.0F;
   asm volatile("ld.shared.f32 %0, [%1];" : "=f"(value) : "r"(address) : "memory");
@@ -264,6 +269,33 @@ __device__ __forceinline__ void widen_fp8(std::uint32_t bytes, std::uint32_t& od
   odd = (bytes & 0x80008000U) | ((bytes >> 4) & 0x07F007F0U);
   even = ((bytes << 8) & 0x80008000U) | ((bytes << 4) & 0x07F007F0U);
 }
+
+#if CARETD_WARPGROUP_PRODUCTS
+/// Rounds four values of at most 448 to E4M3, the first one in the lowest byte.
+__device__ __forceinline__ std::uint32_t narrow_to_fp8(float4 v) {
+  std::uint32_t bytes = 0;
+  asm("{ .reg .b16 low, high;\n"
+      "cvt.rn.satfinite.e4m3x2.f32 low, %2, %1;\n"
+      "cvt.rn.satfinite.e4m3x2.f32 high, %4, %3;\n"
+      "mov.b32 %0, {low, high}; }"
+      : "=r"(bytes)
+      : "f"(v.x), "f"(v.y), "f"(v.z), "f"(v.w));
+  return bytes;
+}
+/// What E4M3 bytes stand for, exactly.
+__device__ __forceinline__ float4 value_of_fp8(std::uint32_t bytes) {
+  float4 v;
+  asm("{ .reg .b16 low, high, a, b; .reg .b32 first, second;\n"
+      "mov.b32 {low, high}, %4;\n"
+      "cvt.rn.f16x2.e4m3x2 first, low;\n"
+      "cvt.rn.f16x2.e4m3x2 second, high;\n"
+      "mov.b32 {a, b}, first; cvt.f32.f16 %0, a; cvt.f32.f16 %1, b;\n"
+      "mov.b32 {a, b}, second; cvt.f32.f16 %2, a; cvt.f32.f16 %3, b; }"
+      : "=f"(v.x), "=f"(v.y), "=f"(v.z), "=f"(v.w)
+      : "r"(bytes));
+  return v;
+}
+#endif
 
 // --- reductions within a warp ----------------------------------------------------------------
 

@@ -38,6 +38,7 @@ __device__ __forceinline__ const StepDims& sizes(const StepParams& p) {
 inline constexpr int kMaxSlots = 24;
 inline constexpr int kConsumerBarrier = 1;  ///< hardware barrier of the consumer warps
 inline constexpr int kRouterBarrier = 2;    ///< consumers arrive, the router warp waits
+inline constexpr int kHandovers = 2;        ///< tiles between the consumers and the epilogue warp
 
 /// Start of the dynamic shared memory. The description of the batch is copied here once: L1 forgets
 /// at every grid barrier, and chains of small loads from L2 are what a small step consists of.
@@ -52,6 +53,9 @@ struct SharedHeader {
   float squares[kStepMaxTokens][kStepConsumerWarps];  ///< parts of a token's sum of squares
   float scale[kStepMaxTokens];                        ///< 1 / rms of the staged activations
   float logits[kMaxExperts];                          ///< of the router (one token)
+  std::uint64_t sums_ready[kHandovers];  ///< all consumer warps have written a tile's sums
+  std::uint64_t sums_read[kHandovers];   ///< the epilogue warp has them
+  float sums[kHandovers][kStepConsumerWarps][kTileSumPitch];
 };
 static_assert(sizeof(SharedHeader) <= kStepHeaderBytes);
 
@@ -83,6 +87,7 @@ struct Block {
   unsigned moe_layers = 0;  ///< MoE layers whose routing has been awaited
   unsigned operations = 0;  ///< ended ones
   unsigned tiles = 0;       ///< finished ones, which alternate between the two scratch areas
+  unsigned handed = 0;      ///< tiles handed to the epilogue warp
 
   [[nodiscard]] __device__ int tokens() const { return tokens_of(p); }
   [[nodiscard]] __device__ std::byte* activations() const { return memory + p.shared.activations; }

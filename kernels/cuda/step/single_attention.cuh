@@ -9,27 +9,37 @@ namespace caretd::kernels::cuda::CARETD_STEP_NAMESPACE {
 
 /// The query heads and the token's latent.
 template <Format F>
+[[nodiscard]] __device__ __forceinline__ PackedShape projection_shape(const StepDims& dims) {
+  return {F, dims.q_width() + dims.kv_width(), dims.hidden};
+}
+template <Format F>
 __device__ __forceinline__ void project_single(Block& block, int layer, const Marks& marks) {
   const StepParams& p = block.p;
   const StepDims& dims = sizes(p);
   await_norm<F>(block, p.weights.attention_norm + static_cast<std::int64_t>(layer) * dims.hidden,
                 marks.x_before(layer));
-  const PackedShape shape{F, dims.q_width() + dims.kv_width(), dims.hidden};
+  const PackedShape shape = projection_shape<F>(dims);
   const Share share(block, shape.tiles());
-  const Operand<1> operand = staged_operand<1>(block);
+  const SingleRow<F> row(block);
+#pragma unroll 1
+  for (int i = 0; i < share.count; ++i) hand_over<F>(block, multiply_single(block, shape, row));
+}
+template <Format F>
+__device__ __forceinline__ void publish_projection(Block& block, int layer, const Marks& marks) {
+  const StepParams& p = block.p;
+  const StepDims& dims = sizes(p);
+  const Share share(block, projection_shape<F>(dims).tiles());
+  const unsigned mark = marks.within(layer);
 #pragma unroll 1
   for (int i = 0; i < share.count; ++i) {
-    float acc[1][4];
-    multiply_tile<F, 1>(block, shape, operand, acc);
-    finish_in_one_warp(block, acc, [&](const TileSums& sums) {
+    take_over<F>(block, [&](auto&& total) {
       const bool valid = block.lane < kTileRows;
-      const int row = share.tile(i) * kTileRows + block.lane % kTileRows;
-      const float value = sums.sum(block.lane % kTileRows, 0) * normed_scale(block, 0);
-      const unsigned mark = marks.within(layer);
-      if (row < dims.q_width()) {
-        publish_activation<Format::bf16>(p.words.q, row, value, valid, mark);
+      const int out = share.tile(i) * kTileRows + block.lane % kTileRows;
+      const float value = total(block.lane % kTileRows) * normed_scale(block, 0);
+      if (out < dims.q_width()) {
+        publish_activation<Format::bf16>(p.words.q, out, value, valid, mark);
       } else if (valid) {
-        publish(p.words.kv + row - dims.q_width(), value, mark);
+        publish(p.words.kv + out - dims.q_width(), value, mark);
       }
     });
   }
@@ -209,8 +219,12 @@ __device__ __forceinline__ void await_partials(Block& block, int layer) {
   end_operation(block);
 }
 
+/// Of one head.
+[[nodiscard]] __device__ __forceinline__ PackedShape value_shape(const StepDims& dims) {
+  return {Format::bf16, dims.v, dims.kv_rank};
+}
+
 /// The merged latent outputs through kv_b's value half; see expand_values and combine_all.
-template <Format F>
 __device__ __forceinline__ void expand_single(Block& block, int layer, const Marks& marks) {
   const StepParams& p = block.p;
   const StepDims& dims = sizes(p);
@@ -230,7 +244,7 @@ __device__ __forceinline__ void expand_single(Block& block, int layer, const Mar
       });
     }
   }
-  const PackedShape shape{Format::bf16, dims.v, dims.kv_rank};
+  const PackedShape shape = value_shape(dims);
   const Share share(block, dims.heads * shape.tiles());
 #pragma unroll 1
   for (int i = 0; i < share.count; ++i) {
@@ -243,63 +257,82 @@ __device__ __forceinline__ void expand_single(Block& block, int layer, const Mar
         store_activation4<Format::bf16>(staged_row(block, 0), column, v);
       });
     }
-    float acc[1][4];
-    multiply_tile<Format::bf16, 1>(block, shape, staged_operand<1>(block), acc);
-    finish_in_one_warp(block, acc, [&](const TileSums& sums) {
+    hand_over<Format::bf16>(block, multiply_single(block, shape, SingleRow<Format::bf16>(block)));
+  }
+}
+/// Tile t of all heads' values is columns 16 t and the next 15 of the output projection's row.
+template <Format F>
+__device__ __forceinline__ void publish_values(Block& block, int layer, const Marks& marks) {
+  const StepDims& dims = sizes(block.p);
+  const Share share(block, dims.heads * value_shape(dims).tiles());
+#pragma unroll 1
+  for (int i = 0; i < share.count; ++i) {
+    take_over<Format::bf16>(block, [&](auto&& total) {
       const int row = block.lane % kTileRows;
-      publish_activation<F>(
-          p.words.attention,
-          head * dims.v + (share.tile(i) - head * shape.tiles()) * kTileRows + row,
-          sums.sum(row, 0), block.lane < kTileRows, mark);
+      SingleRow<F>::publish_column(block.p.words.attention, share.tile(i) * kTileRows + row,
+                                   total(row), block.lane < kTileRows, marks.within(layer));
     });
   }
 }
 
-/// The element of x that lane l of the warp that finishes the block's next tile adds to.
-struct AwaitedResidual {
-  float value = 0.0F;
-  StepWord* at;
-
-  __device__ AwaitedResidual(const Block& block, int tile, unsigned mark)
-      : at(block.p.words.x + tile * kTileRows + block.lane % kTileRows) {
-    if ((block.warp + block.tiles) % kStepConsumerWarps == 0) {
-      value = __uint_as_float(await_word(at, mark));
-    }
-  }
-  __device__ __forceinline__ void add(Block& block, const float (&acc)[1][4], unsigned mark) const {
-    finish_in_one_warp(block, acc, [&](const TileSums& sums) {
-      if (block.lane < kTileRows) publish(at, value + sums.sum(block.lane, 0), mark);
+/// x += the sums of tiles of `hidden` rows: x carries `before`, then `after`.
+template <Format F>
+__device__ __forceinline__ void add_to_residual(Block& block, unsigned before, unsigned after) {
+  const Share share(block, PackedShape{F, sizes(block.p).hidden, 0}.tiles());
+#pragma unroll 1
+  for (int i = 0; i < share.count; ++i) {
+    StepWord* at = block.p.words.x + share.tile(i) * kTileRows + block.lane % kTileRows;
+    const float value = __uint_as_float(await_word(at, before));
+    take_over<F>(block, [&](auto&& total) {
+      const float sum = value + total(block.lane % kTileRows);
+      if (block.lane < kTileRows) publish(at, sum, after);
     });
   }
-};
+}
+
+/// The next tile of the output projection times the heads' values, which go straight from their
+/// words to the registers of those who multiply.
+template <Format F>
+__device__ __forceinline__ typename SingleRow<F>::Sums multiply_values(Block& block,
+                                                                       unsigned mark) {
+  constexpr PackedShape kOut{F, kSingle.hidden, kSingle.heads * kSingle.v};
+  constexpr int kGroups = kWarpGroups<F>;
+  static_assert(kOut.cols % chunk_columns(F) == 0);
+  uint4 b[kOut.chunks() * kGroups];
+  await_operand<kOut.chunks() * kGroups>(block, block.p.words.attention, mark, b, [&](int at) {
+    return at / kGroups * chunk_columns(F) + group_column<F, 1>(block, at % kGroups);
+  });
+  typename SingleRow<F>::Sums sums;
+#pragma unroll
+  for (int chunk = 0; chunk < kOut.chunks(); ++chunk) {
+    StageOperand<F, 1> operand;
+#pragma unroll
+    for (int g = 0; g < kGroups; ++g) operand.b[g][0] = b[chunk * kGroups + g];
+    add_stage<F, 1>(block, kOut.chunk_width(chunk), operand, sums.acc);
+  }
+  return sums;
+}
 
 /// x += output projection of the heads.
 template <Format F>
 __device__ __forceinline__ void project_out_single(Block& block, int layer, const Marks& marks) {
-  const StepParams& p = block.p;
-  constexpr PackedShape kOut{F, kSingle.hidden, kSingle.heads * kSingle.v};
-  constexpr int kGroups = kWarpGroups<F>;
-  static_assert(kOut.cols % chunk_columns(F) == 0);
-  const Share share(block, kOut.tiles());
+  const StepDims& dims = sizes(block.p);
+  const PackedShape out{F, dims.hidden, dims.heads * dims.v};
+  const Share share(block, out.tiles());
 #pragma unroll 1
   for (int i = 0; i < share.count; ++i) {
-    const AwaitedResidual residual(block, share.tile(i), marks.x_before(layer));
-    uint4 b[kOut.chunks() * kGroups];
-    await_operand<kOut.chunks() * kGroups>(
-        block, p.words.attention, marks.within(layer), b, [&](int at) {
-          return at / kGroups * chunk_columns(F) + group_column<F, 1>(block, at % kGroups);
-        });
-    if (i == 0) end_operation(block);
-    float acc[1][4];
-    clear<1>(acc);
-#pragma unroll
-    for (int chunk = 0; chunk < kOut.chunks(); ++chunk) {
-      StageOperand<F, 1> operand;
-#pragma unroll
-      for (int g = 0; g < kGroups; ++g) operand.b[g][0] = b[chunk * kGroups + g];
-      add_stage<F, 1>(block, kOut.chunk_width(chunk), operand, acc);
+    typename SingleRow<F>::Sums sums;
+    if constexpr (kSplitsRow<F>) {
+#if CARETD_WARPGROUP_PRODUCTS
+      await_split_row<kSingle.heads * kSingle.v>(block, block.p.words.attention,
+                                                 marks.within(layer));
+      sums = multiply_single(block, out, SingleRow<F>(block));
+#endif
+    } else {
+      sums = multiply_values<F>(block, marks.within(layer));
     }
-    residual.add(block, acc, marks.x_between(layer));
+    if (i == 0) end_operation(block);
+    hand_over<F>(block, sums);
   }
 }
 

@@ -87,22 +87,6 @@ __device__ __forceinline__ void weigh_experts(Block& block, int layer) {
   mbarrier_arrive(shared_address(&header.routing_ready));
 }
 
-/// silu(gate) * up of an interleaved tile, times the weight of the expert, as words; see
-/// store_gated. `first` is the activation of the tile's first unit.
-template <Format F>
-__device__ __forceinline__ void publish_gated(Block& block, int first, float weight,
-                                              const float (&acc)[1][4], unsigned mark) {
-  finish_in_one_warp(block, acc, [&](const TileSums& sums) {
-    const int unit = block.lane % kStripRows;
-    const float scale = normed_scale(block, 0);
-    const float gate = sums.sum(unit, 0) * scale;
-    const float up = sums.sum(unit + kStripRows, 0) * scale;
-    publish_activation<F>(block.p.words.ffn, first + unit,
-                          gate / (1.0F + __expf(-gate)) * up * weight, block.lane < kStripRows,
-                          mark);
-  });
-}
-
 /// Norms x and, in a MoE layer, hands on the logit of the block's expert, if it has one: its dot
 /// product with x, which is not normed yet, and the sum of squares of x.
 template <Format F>
@@ -139,35 +123,81 @@ __device__ __forceinline__ void norm_and_route(Block& block, int layer, bool moe
 template <Format F>
 __device__ __forceinline__ void gate_and_up_single(Block& block, int layer, const Marks& marks) {
   const StepParams& p = block.p;
-  const StepDims& dims = sizes(p);
   const FfnWeights ffn(p, F, layer);
   norm_and_route<F>(block, layer, ffn.moe, marks);
+  const SingleRow<F> row(block);
+  const Share always(block, ffn.up.tiles());
+#pragma unroll 1
+  for (int i = 0; i < always.count; ++i) hand_over<F>(block, multiply_single(block, ffn.up, row));
+  if (!ffn.moe) return;
+  mbarrier_wait(shared_address(&block.header->routing_ready), block.moe_layers++ & 1U);
+  const Share share(block, sizes(p).topk * ffn.expert_up.tiles(), ffn.up.tiles());
+#pragma unroll 1
+  for (int i = 0; i < share.count; ++i) {
+    hand_over<F>(block, multiply_single(block, ffn.expert_up, row));
+  }
+}
+
+/// silu(gate) * up of an interleaved tile, times the weight of the expert, as words; see
+/// store_gated. `first` is the activation of the tile's first unit. The epilogue warp.
+template <Format F, class Weight>
+__device__ __forceinline__ void publish_gated(Block& block, int first, unsigned mark,
+                                              Weight&& weight) {
+  take_over<F>(block, [&](auto&& total) {
+    const int unit = block.lane % kStripRows;
+    const float scale = normed_scale(block, 0);
+    const float gate = total(unit) * scale;
+    const float up = total(unit + kStripRows) * scale;
+    SingleRow<F>::publish_column(block.p.words.ffn, first + unit,
+                                 gate / (1.0F + __expf(-gate)) * up * weight(),
+                                 block.lane < kStripRows, mark);
+  });
+}
+template <Format F>
+__device__ __forceinline__ void publish_gate_and_up(Block& block, int layer, const Marks& marks) {
+  const StepParams& p = block.p;
+  const StepDims& dims = sizes(p);
+  const FfnWeights ffn(p, F, layer);
   const unsigned mark = marks.within(layer);
-  const Operand<1> operand = staged_operand<1>(block);
   const Share always(block, ffn.up.tiles());
 #pragma unroll 1
   for (int i = 0; i < always.count; ++i) {
-    float acc[1][4];
-    multiply_tile<F, 1>(block, ffn.up, operand, acc);
-    publish_gated<F>(block, always.tile(i) * kStripRows, 1.0F, acc, mark);
+    publish_gated<F>(block, always.tile(i) * kStripRows, mark, [] { return 1.0F; });
   }
   if (!ffn.moe) return;
-  mbarrier_wait(shared_address(&block.header->routing_ready), block.moe_layers++ & 1U);
   const RoutingTable table(block, 8);
   const int tiles = ffn.expert_up.tiles();
   const Share share(block, dims.topk * tiles, ffn.up.tiles());
 #pragma unroll 1
   for (int i = 0; i < share.count; ++i) {
-    float acc[1][4];
-    multiply_tile<F, 1>(block, ffn.expert_up, operand, acc);
     const int d = p.divide.expert_tiles.quotient(share.tile(i));
+    // The table stands once the consumers have multiplied one of its tiles.
     publish_gated<F>(
         block, dims.shared_width + d * dims.expert_width + (share.tile(i) - d * tiles) * kStripRows,
-        table.weight_of[d], acc, mark);
+        mark, [&] { return table.weight_of[d]; });
   }
 }
 
-/// x += down(activations): the activations of all experts lie one behind the other.
+/// Stages the activations of all parts, which lie one behind the other.
+template <Format F>
+__device__ __forceinline__ void await_activations(const Block& block, bool moe, unsigned mark) {
+  const StepWord* row = block.p.words.ffn;
+  if constexpr (kSplitsRow<F>) {
+#if CARETD_WARPGROUP_PRODUCTS
+    if (moe) {
+      await_split_row<kSingle.shared_width, kSingle.topk, kSingle.expert_width>(block, row, mark);
+    } else {
+      await_split_row<kSingle.dense_width>(block, row, mark);
+    }
+#endif
+  } else if (moe) {
+    await_row<kSingle.shared_width + kSingle.topk * kSingle.expert_width>(block, row, mark);
+  } else {
+    await_row<kSingle.dense_width>(block, row, mark);
+  }
+}
+
+/// x += down(activations).
 template <Format F>
 __device__ __forceinline__ void down_single(Block& block, int layer, const Marks& marks) {
   const StepParams& p = block.p;
@@ -175,28 +205,21 @@ __device__ __forceinline__ void down_single(Block& block, int layer, const Marks
   const FfnWeights ffn(p, F, layer);
   const Share share(block, ffn.down.tiles());
   if (share.count == 0) return;
-  if (ffn.moe) {
-    await_row<kSingle.shared_width + kSingle.topk * kSingle.expert_width>(block, p.words.ffn,
-                                                                          marks.within(layer));
-  } else {
-    await_row<kSingle.dense_width>(block, p.words.ffn, marks.within(layer));
-  }
+  await_activations<F>(block, ffn.moe, marks.within(layer));
   end_operation(block);
 #pragma unroll 1
   for (int i = 0; i < share.count; ++i) {
-    const AwaitedResidual residual(block, share.tile(i), marks.x_between(layer));
-    Operand<1> operand = staged_operand<1>(block);
-    float acc[1][4];
-    multiply_tile<F, 1>(block, ffn.down, operand, acc);
+    SingleRow<F> row(block);
+    auto sums = multiply_single(block, ffn.down, row);
     if (ffn.moe) {
-      operand.row[0] += dims.shared_width;
+      row.skip(dims.shared_width);
 #pragma unroll 1
       for (int d = 0; d < dims.topk; ++d) {
-        add_tile<F, 1>(block, ffn.expert_down, operand, acc);
-        operand.row[0] += dims.expert_width;
+        row.add_tile(block, ffn.expert_down, sums);
+        row.skip(dims.expert_width);
       }
     }
-    residual.add(block, acc, marks.x_before(layer + 1));
+    hand_over<F>(block, sums);
   }
 }
 

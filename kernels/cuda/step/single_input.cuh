@@ -1,8 +1,7 @@
 // How an operation of a step of one token gets at its input, and hands on what a tile gives.
 #pragma once
 
-#include "kernels/cuda/step/norm.cuh"
-#include "kernels/cuda/step/words.cuh"
+#include "kernels/cuda/step/single_multiply.cuh"
 
 namespace caretd::kernels::cuda::CARETD_STEP_NAMESPACE {
 
@@ -18,15 +17,6 @@ struct Marks {
   [[nodiscard]] __device__ unsigned within(int layer) const { return first + 2 * layer + 1; }
 };
 
-/// Hands the sums of a tile to the warp whose turn it is: visit(sums), all 32 lanes.
-template <class Visit>
-__device__ __forceinline__ void finish_in_one_warp(Block& block, const float (&acc)[1][4],
-                                                   Visit&& visit) {
-  finish_tile<1>(block, acc, [&](const TileSums& sums, int /*token*/, int /*tokens*/) {
-    if ((block.warp + block.tiles) % kStepConsumerWarps == 0) visit(sums);
-  });
-}
-
 /// A thread's columns of x and of vectors that meet it: kPieces times four neighbouring ones.
 struct Columns {
   static constexpr int kWidth = kSingle.hidden;
@@ -36,6 +26,10 @@ struct Columns {
 
   [[nodiscard]] static __device__ __forceinline__ int first(int piece) {
     return (piece * kStepConsumers + static_cast<int>(threadIdx.x)) * 4;
+  }
+  /// They are 128 group + 4 lane and the next three.
+  [[nodiscard]] static __device__ __forceinline__ int group(const Block& block, int piece) {
+    return piece * kStepConsumerWarps + block.warp;
   }
   __device__ __forceinline__ void load(const float* from) {
 #pragma unroll
@@ -88,10 +82,11 @@ __device__ __forceinline__ void await_norm(Block& block, const Columns& norm, un
   x.await(block.p.words.x, mark);
 #pragma unroll
   for (int i = 0; i < Columns::kPieces; ++i) {
-    store_activation4<F>(staged_row(block, 0), Columns::first(i),
-                         make_float4(x.v[i].x * norm.v[i].x, x.v[i].y * norm.v[i].y,
-                                     x.v[i].z * norm.v[i].z, x.v[i].w * norm.v[i].w));
+    SingleRow<F>::store(block, Columns::group(block, i),
+                        make_float4(x.v[i].x * norm.v[i].x, x.v[i].y * norm.v[i].y,
+                                    x.v[i].z * norm.v[i].z, x.v[i].w * norm.v[i].w));
   }
+  SingleRow<F>::stored();
   with_x(x);
   const float squares = warp_sum(x.dot(x));
   if (block.lane == 0) block.header->squares[0][block.warp] = squares;
@@ -112,7 +107,7 @@ __device__ __forceinline__ void await_norm(Block& block, const float* weight, un
       block, norm, mark, [](const Columns&) {}, [](float) {});
 }
 
-/// Words [0, kColumns / 2) as activation row 0, for all consumers.
+/// Words [0, kColumns / 2) as activation row 0 in the order they lie in, for all consumers.
 template <int kColumns>
 __device__ __forceinline__ void await_row(const Block& block, const StepWord* row, unsigned mark) {
   constexpr int kPairs = kColumns / 4;
@@ -129,5 +124,43 @@ __device__ __forceinline__ void await_row(const Block& block, const StepWord* ro
   }
   consumer_sync();
 }
+
+#if CARETD_WARPGROUP_PRODUCTS
+/// The same as a split row of 1 + kParts parts, the first of kFirst columns, the others of kPart
+/// (multiples of 128, or a multiple of 4 if there is only the first), each beginning with a pass.
+template <int kFirst, int kParts = 0, int kPart = 128>
+__device__ __forceinline__ void await_split_row(const Block& block, const StepWord* row,
+                                                unsigned mark) {
+  static_assert(kParts == 0 || (kFirst % 128 == 0 && kPart % 128 == 0));
+  constexpr int kColumns = kFirst + kParts * kPart;
+  constexpr int kGroups = (kColumns + 127) / 128;
+  constexpr int kPieces = (kGroups + kStepConsumerWarps - 1) / kStepConsumerWarps;
+  constexpr int kAhead = 4;  // pieces of a thread on their way together
+  const SplitRow staged{shared_address(block.activations())};
+#pragma unroll 1
+  for (int begin = 0; begin < kPieces; begin += kAhead) {
+    const auto group_of = [&](int i) { return (begin + i) * kStepConsumerWarps + block.warp; };
+    uint2 words[kAhead];
+    await_words<kAhead>(mark, words, [&](int i) -> const StepWord* {
+      const int column = group_of(i) * 128 + block.lane * 4;
+      return begin + i < kPieces && column < kColumns ? row + column / 2 : nullptr;
+    });
+#pragma unroll
+    for (int i = 0; i < kAhead; ++i) {
+      const int group = group_of(i);
+      if (begin + i >= kPieces || group >= kGroups) break;
+      const int part = max(group - kFirst / 128, 0) / (kPart / 128);
+      const bool first = group * 128 < kFirst;
+      const float2 low = unpack_bf16(words[i].x);
+      const float2 high = unpack_bf16(words[i].y);
+      staged.from_pass(first ? 0 : split_passes(kFirst) + part * split_passes(kPart))
+          .store(first ? group : group - kFirst / 128 - part * (kPart / 128), block.lane,
+                 make_float4(low.x, low.y, high.x, high.y));
+    }
+  }
+  fence_shared_for_copies();
+  consumer_sync();
+}
+#endif
 
 }  // namespace caretd::kernels::cuda::CARETD_STEP_NAMESPACE

@@ -1,0 +1,160 @@
+// Products of a step of one token: what the weights' format and the device make of the activation
+// row, of a tile's sums, and of the values that operations hand on to the next product.
+#pragma once
+
+#include "kernels/cuda/step/norm.cuh"
+#include "kernels/cuda/step/words.cuh"
+#if CARETD_WARPGROUP_PRODUCTS
+#include "kernels/cuda/step/split_row.cuh"
+#endif
+
+namespace caretd::kernels::cuda::CARETD_STEP_NAMESPACE {
+
+/// Whether the row is split (split_row.cuh).
+template <Format F>
+inline constexpr bool kSplitsRow = CARETD_WARPGROUP_PRODUCTS != 0 && F == Format::fp8;
+
+/// Shares of a tile's sums, one of each consumer warp.
+using TileShares = float[kStepConsumerWarps][kTileSumPitch];
+
+/// The staged row, or a part of it, and products with it by the instructions of single warps. All
+/// consumer warps call everything.
+template <Format F, bool kSplit = kSplitsRow<F>>
+struct SingleRow {
+  /// Of a tile.
+  struct Sums {
+    float acc[1][4] = {};
+  };
+  Operand<1> operand;
+
+  __device__ explicit SingleRow(const Block& block) : operand(staged_operand<1>(block)) {}
+
+  /// Stages four columns: those from 128 group + 4 lane on.
+  static __device__ __forceinline__ void store(const Block& block, int group, float4 v) {
+    store_activation4<F>(staged_row(block, 0), group * 128 + block.lane * 4, v);
+  }
+  /// Whoever stored calls this before the barrier behind which others multiply.
+  static __device__ __forceinline__ void stored() {}
+
+  /// The part that begins `columns` further on.
+  __device__ __forceinline__ void skip(int columns) { operand.row[0] += columns; }
+
+  __device__ __forceinline__ void add_tile(Block& block, const PackedShape& shape,
+                                           Sums& sums) const {
+    CARETD_STEP_NAMESPACE::add_tile<F, 1>(block, shape, operand, sums.acc);
+  }
+  /// A warp's share of the sums of all 16 rows, and their totals.
+  static __device__ __forceinline__ void store(const Block& block, const Sums& sums, float* to) {
+    if (block.lane % 4 != 0) return;
+    to[block.lane / 4] = sums.acc[0][0];
+    to[block.lane / 4 + kStripRows] = sums.acc[0][2];
+  }
+  [[nodiscard]] static __device__ __forceinline__ float total(const TileShares& shares, int row) {
+    float total = 0.0F;
+#pragma unroll
+    for (int warp = 0; warp < kStepConsumerWarps; ++warp) total += shares[warp][row];
+    return total;
+  }
+  /// Hands on column k of a later product's row; see publish_activation.
+  static __device__ __forceinline__ void publish_column(StepWord* row, int k, float value,
+                                                        bool valid, unsigned mark) {
+    publish_activation<F>(row, k, value, valid, mark);
+  }
+};
+
+#if CARETD_WARPGROUP_PRODUCTS
+/// The same by those of warpgroups.
+template <Format F>
+struct SingleRow<F, true> {
+  struct Sums {
+    float value = 0.0F;
+  };
+  SplitRow row;
+
+  __device__ explicit SingleRow(const Block& block) : row(staged(block)) {}
+
+  static __device__ __forceinline__ SplitRow staged(const Block& block) {
+    return {shared_address(block.activations())};
+  }
+  static __device__ __forceinline__ void store(const Block& block, int group, float4 v) {
+    staged(block).store(group, block.lane, v);
+  }
+  static __device__ __forceinline__ void stored() { fence_shared_for_copies(); }
+
+  /// Parts begin with a pass.
+  __device__ __forceinline__ void skip(int columns) {
+    row = row.from_pass((columns + kSplitPassColumns - 1) / kSplitPassColumns);
+  }
+  __device__ __forceinline__ void add_tile(Block& block, const PackedShape& shape,
+                                           Sums& sums) const {
+    constexpr int kPasses = chunk_columns(F) / kSplitPassColumns;
+    static_assert(kPasses == 2);
+#pragma unroll 1
+    for (int chunk = 0; chunk < shape.chunks(); ++chunk) {
+      const int width = shape.chunk_width(chunk);
+      const SplitRow part = row.from_pass(chunk * kPasses);
+      // Branches around single products would make the compiler wait for each of them.
+      if (width > kSplitPassColumns) {
+        add_split_stage<2>(block, width, part, sums.value);
+      } else {
+        add_split_stage<1>(block, width, part, sums.value);
+      }
+    }
+  }
+  /// A warp has the sums of one strip, in the lanes of its own columns.
+  static __device__ __forceinline__ void store(const Block& block, const Sums& sums, float* to) {
+    if (block.lane % 4 != block.warp % 4) return;
+    to[block.warp / 4 * kStripRows + block.lane / 4] = sums.value;
+  }
+  [[nodiscard]] static __device__ __forceinline__ float total(const TileShares& shares, int row) {
+    const int first = row / kStripRows * 4;
+    return shares[first][row] + shares[first + 1][row] + shares[first + 2][row] +
+           shares[first + 3][row];
+  }
+  /// Pairs of neighbouring columns, as BF16.
+  static __device__ __forceinline__ void publish_column(StepWord* row, int k, float value,
+                                                        bool valid, unsigned mark) {
+    const float partner = __shfl_xor_sync(~0U, value, 1);
+    if (valid && k % 2 == 0) publish(row + k / 2, pack_bf16(value, partner), mark);
+  }
+};
+#endif
+
+/// A whole tile.
+template <Format F>
+__device__ __forceinline__ typename SingleRow<F>::Sums multiply_single(Block& block,
+                                                                       const PackedShape& shape,
+                                                                       const SingleRow<F>& row) {
+  typename SingleRow<F>::Sums sums;
+  row.add_tile(block, shape, sums);
+  return sums;
+}
+
+// What becomes of a tile's sums is the business of the epilogue warp, which follows the consumers
+// through the operations: they hand it their shares and go on with the next tile.
+
+/// The consumers' side; all their warps.
+template <Format F>
+__device__ __forceinline__ void hand_over(Block& block, const typename SingleRow<F>::Sums& sums) {
+  SharedHeader& header = *block.header;
+  const unsigned place = block.handed % kHandovers;
+  mbarrier_wait(shared_address(&header.sums_read[place]), block.handed / kHandovers % 2 ^ 1U);
+  SingleRow<F>::store(block, sums, header.sums[place][block.warp]);
+  __syncwarp();
+  if (block.lane == 0) mbarrier_arrive(shared_address(&header.sums_ready[place]));
+  ++block.handed;
+}
+
+/// The epilogue warp's side: visit(total), total(row) being the sum of a row of the next tile.
+template <Format F, class Visit>
+__device__ __forceinline__ void take_over(Block& block, Visit&& visit) {
+  SharedHeader& header = *block.header;
+  const unsigned place = block.handed % kHandovers;
+  mbarrier_wait(shared_address(&header.sums_ready[place]), block.handed / kHandovers % 2);
+  visit([&](int row) { return SingleRow<F>::total(header.sums[place], row); });
+  __syncwarp();
+  if (block.lane == 0) mbarrier_arrive(shared_address(&header.sums_read[place]));
+  ++block.handed;
+}
+
+}  // namespace caretd::kernels::cuda::CARETD_STEP_NAMESPACE

@@ -40,6 +40,9 @@ void for_each_array(gpu::StepWeights& weights, const gpu::StepDims& dims, Format
   visit(weights.expert_up, moe * dims.experts * packed(format, 2 * dims.expert_width, dims.hidden));
   visit(weights.expert_down, moe * dims.experts * packed(format, dims.hidden, dims.expert_width));
   visit(weights.router, moe * dims.experts * dims.hidden * 4);
+  if (gpu::has_lite_sizes(dims)) {
+    visit(weights.value_router, moe * dims.experts * dims.heads * dims.v * 4);
+  }
   visit(weights.head, packed(Format::bf16, dims.vocab, dims.hidden));
   visit(weights.rotary, static_cast<std::int64_t>(positions) * dims.rope / 2 * 8);
 }
@@ -193,6 +196,25 @@ Result<void> randomize_weights(DeviceModel& model, std::uint64_t seed, cudaStrea
         "making random weights");
   }
   if (done) done = gpu::check(cudaStreamSynchronize(stream), "making random weights");
+  return done;
+}
+
+Result<void> derive_weights(DeviceModel& model, cudaStream_t stream) {
+  const gpu::StepDims& dims = model.dims;
+  const gpu::StepWeights& w = model.weights;
+  const PackedShape out{model.format, dims.hidden, dims.heads * dims.v};
+  Result<void> done;
+  for (int layer = 0; layer < dims.layers && done && w.value_router != nullptr; ++layer) {
+    if (!dims.is_moe(layer)) continue;
+    const std::int64_t experts = std::int64_t{dims.moe_index(layer)} * dims.experts;
+    done = gpu::check(
+        gpu::fold_router(w.router + experts * dims.hidden,
+                         w.ffn_norm + std::int64_t{layer} * dims.hidden, dims.experts,
+                         w.out + layer * out.bytes(), out,
+                         const_cast<float*>(w.value_router) + experts * out.cols, stream),
+        "folding the router");
+  }
+  if (done) done = gpu::check(cudaStreamSynchronize(stream), "folding the router");
   return done;
 }
 

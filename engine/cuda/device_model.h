@@ -58,4 +58,7 @@ struct DeviceModel {
 [[nodiscard]] Result<void> randomize_weights(DeviceModel& model, std::uint64_t seed,
                                              cudaStream_t stream);
 
+/// Computes the weights that follow from loaded or random ones.
+[[nodiscard]] Result<void> derive_weights(DeviceModel& model, cudaStream_t stream);
+
 }  // namespace caretd::engine::cuda

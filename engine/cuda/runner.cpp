@@ -394,6 +394,7 @@ Result<std::unique_ptr<CudaRunner>> build(const ModelConfig& config, gpu::Format
   if (!model) return pass_on(std::move(model));
   parts.model = *std::move(model);
   if (auto ok = fill(parts.model, *device, parts.stream.get()); !ok) return pass_on(std::move(ok));
+  if (auto ok = derive_weights(parts.model, parts.stream.get()); !ok) return pass_on(std::move(ok));
 
   auto pool = gpu::DeviceBuffer::allocate(static_cast<std::size_t>(pages * page_bytes),
                                           "allocating the KV cache");

@@ -95,7 +95,7 @@ Result<void> StepRunner::allocate(const DeviceModel& model) {
   allocate_to(w.context, size(dims.heads * dims.kv_rank / 2));
   allocate_to(w.attention, size(dims.heads * dims.v / 2));
   allocate_to(w.ffn, size(dims.ffn_width() / 2));
-  allocate_to(w.router, size(dims.experts) * 2);
+  allocate_to(w.router, size(dims.experts) * gpu::kLogitParts);
   if (!done) return done;
 
   auto counters = gpu::DeviceBuffer::allocate(2 * sizeof(gpu::StepCounters), "allocating counters");

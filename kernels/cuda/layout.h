@@ -129,6 +129,16 @@ CARETD_HOST_DEVICE constexpr int activation_position(Format format, int k) {
   return k / 32 * 32 + kk / 4 * 8 + step * 4 + slot;
 }
 
+/// The column at a place: the inverse of activation_position.
+CARETD_HOST_DEVICE constexpr int activation_column(Format format, int position) {
+  const int four = position % 32 / 8;  // of a step's four groups of columns
+  const int step = position / 4 % 2;
+  const int slot = position % 4;
+  const int column = format == Format::bf16 ? four * 2 + slot / 2 * 8 + slot % 2
+                                            : four * 4 + (slot < 2 ? slot * 2 + 1 : slot * 2 - 4);
+  return position / 32 * 32 + step * 16 + column;
+}
+
 CARETD_HOST_DEVICE constexpr float activation_scale(Format format) {
   return format == Format::bf16 ? 1.0F : kFp8ActivationScale;
 }

@@ -131,6 +131,38 @@ __global__ void widen_packed_kernel(const std::byte* from, std::byte* to, int ro
   }
 }
 
+__device__ float packed_value(const std::byte* from, const PackedShape& shape, int row, int col) {
+  const std::byte* at = from + shape.offset(row, col);
+  if (shape.format == Format::bf16) {
+    return __bfloat162float(*reinterpret_cast<const __nv_bfloat16*>(at));
+  }
+  const float scale = *reinterpret_cast<const float*>(from + shape.scale_offset(row, col));
+  return static_cast<float>(*reinterpret_cast<const __nv_fp8_e4m3*>(at)) *
+         (scale / kFp8WeightScale);
+}
+
+constexpr int kFoldedExperts = 8;  // of a thread
+
+__global__ void fold_router_kernel(const float* router, const float* norm, int experts,
+                                   const std::byte* out, PackedShape shape, float* to) {
+  const int col = static_cast<int>(blockIdx.x * blockDim.x + threadIdx.x);
+  const int first = static_cast<int>(blockIdx.y) * kFoldedExperts;
+  if (col >= shape.cols) return;
+  float sum[kFoldedExperts] = {};
+  for (int row = 0; row < shape.rows; ++row) {
+    const float value = packed_value(out, shape, row, col) * norm[row];
+#pragma unroll
+    for (int i = 0; i < kFoldedExperts; ++i) {
+      const int expert = min(first + i, experts - 1);
+      sum[i] += router[static_cast<std::int64_t>(expert) * shape.rows + row] * value;
+    }
+  }
+#pragma unroll
+  for (int i = 0; i < kFoldedExperts; ++i) {
+    if (first + i < experts) to[static_cast<std::int64_t>(first + i) * shape.cols + col] = sum[i];
+  }
+}
+
 /// Uniform in [-1, 1): SplitMix64's finaliser of seed and index.
 __device__ float uniform(std::uint64_t seed, std::int64_t index) {
   std::uint64_t z = seed + static_cast<std::uint64_t>(index + 1) * 0x9E3779B97F4A7C15ULL;
@@ -216,6 +248,14 @@ cudaError_t widen_packed(const std::byte* from, std::byte* to, int rows, int col
                          cudaStream_t stream) {
   const std::int64_t items = static_cast<std::int64_t>(rows) * cols / 8;
   widen_packed_kernel<<<blocks_for(items), kThreads, 0, stream>>>(from, to, rows, cols);
+  return cudaGetLastError();
+}
+
+cudaError_t fold_router(const float* router, const float* norm, int experts, const std::byte* out,
+                        const PackedShape& shape, float* to, cudaStream_t stream) {
+  const dim3 grid((shape.cols + kThreads - 1) / kThreads,
+                  (experts + kFoldedExperts - 1) / kFoldedExperts);
+  fold_router_kernel<<<grid, kThreads, 0, stream>>>(router, norm, experts, out, shape, to);
   return cudaGetLastError();
 }
 

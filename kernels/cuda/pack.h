@@ -55,6 +55,12 @@ enum class RowOrder : std::uint8_t { plain, gate, up };
 [[nodiscard]] cudaError_t widen_packed(const std::byte* from, std::byte* to, int rows, int cols,
                                        cudaStream_t stream);
 
+/// to [experts, out.cols] = router [experts, out.rows] * diag(norm) * out, in float32: the router
+/// behind the output projection, seen from what goes into the projection.
+[[nodiscard]] cudaError_t fold_router(const float* router, const float* norm, int experts,
+                                      const std::byte* out, const PackedShape& shape, float* to,
+                                      cudaStream_t stream);
+
 /// Uniform random weights with the given standard deviation; a function of the seed alone.
 [[nodiscard]] cudaError_t fill_random_packed(std::byte* to, const PackedShape& shape,
                                              float deviation, std::uint64_t seed,

@@ -22,15 +22,6 @@ CARETD_DECLARE_STEP(step_lite_single)
 
 namespace {
 
-bool has_lite_sizes(const StepDims& dims) {
-  StepDims lite = lite_step_dims();
-  lite.layers = dims.layers;
-  lite.real_vocab = dims.real_vocab;
-  lite.norm_epsilon = dims.norm_epsilon;
-  lite.softmax_scale_log2 = dims.softmax_scale_log2;
-  return dims == lite;
-}
-
 template <Format F>
 cudaError_t launch(const StepParams& params, int blocks, cudaStream_t stream) {
   if (!has_lite_sizes(params.dims)) return step::launch<F>(params, blocks, stream);

@@ -30,6 +30,7 @@ inline constexpr int kMaxSplits = 256;  ///< pieces of a run's KV rows
 inline constexpr int kCandidateCount = 64;
 inline constexpr int kMergedCandidates = 1024;  ///< of all blocks, ranked at once; a multiple of 64
 inline constexpr int kRouterParts = 4;          ///< blocks that share the columns of a router row
+inline constexpr int kLogitParts = 4;           ///< words of a router's logit (one token)
 inline constexpr int kProfileMarks = 2048;
 inline constexpr unsigned kStepWindow = 3;
 
@@ -124,6 +125,16 @@ CARETD_HOST_DEVICE constexpr StepDims lite_step_dims() {
   return dims;
 }
 
+/// Whether these are the sizes of lite_step_dims().
+CARETD_HOST_DEVICE constexpr bool has_lite_sizes(const StepDims& dims) {
+  StepDims lite = lite_step_dims();
+  lite.layers = dims.layers;
+  lite.real_vocab = dims.real_vocab;
+  lite.norm_epsilon = dims.norm_epsilon;
+  lite.softmax_scale_log2 = dims.softmax_scale_log2;
+  return dims == lite;
+}
+
 /// Packed weights (layout.h). Arrays over layers or experts are contiguous: element i of a kind
 /// starts i * PackedShape::bytes() after the first. "in" is the stream format, except where BF16.
 struct StepWeights {
@@ -146,6 +157,9 @@ struct StepWeights {
   const std::byte* expert_up = nullptr;    ///< [MoE layers, experts] of [2 expert_width, hidden]
   const std::byte* expert_down = nullptr;  ///< [MoE layers, experts] of [hidden, expert_width]
   const float* router = nullptr;           ///< [MoE layers, experts, hidden], row-major
+  /// [MoE layers, experts, heads * v], row-major: router * diag(ffn_norm) * out, what the heads'
+  /// values add to the router's logits. For steps of one token (step/single_routing.cuh) only.
+  const float* value_router = nullptr;
   const std::byte* head = nullptr;         ///< [vocab, hidden], BF16
   const float2* rotary = nullptr;          ///< [positions, rope / 2]: cosine and sine
 };
@@ -222,7 +236,7 @@ struct StepWords {
   StepWord* context = nullptr;    ///< [heads, kv_rank / 2]
   StepWord* attention = nullptr;  ///< [heads * v / 2]
   StepWord* ffn = nullptr;        ///< [ffn_width / 2]
-  StepWord* router = nullptr;     ///< [experts, 2] floats: dot product with x, sum of squares
+  StepWord* router = nullptr;     ///< [experts, kLogitParts] floats: parts of a logit
 };
 
 /// Counters in device memory, used alternately by even and odd steps: a step clears the other set.

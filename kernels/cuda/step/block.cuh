@@ -47,12 +47,15 @@ struct SharedHeader {
   std::uint64_t empty[kMaxSlots];  ///< all consumer warps have finished with it
   std::uint64_t routing_ready;     ///< the routing table of the current layer stands
   std::uint64_t logits_ready;      ///< the router's logits of the current layer (one token)
+  std::uint64_t values_due;        ///< the consumers wait for the heads' values (one token)
+  std::uint64_t scale_ready;       ///< scale[0] is that of the feed-forward norm (one token)
   StepToken token[kStepMaxTokens];
   StepRun run[kStepMaxTokens];
   AttentionItem item;                                 ///< the block's first
   float squares[kStepMaxTokens][kStepConsumerWarps];  ///< parts of a token's sum of squares
   float scale[kStepMaxTokens];                        ///< 1 / rms of the staged activations
-  float logits[kMaxExperts];                          ///< of the router (one token)
+  float router_dots[kStepConsumerWarps];  ///< x times the block's router row, in parts (one token)
+  float logits[kMaxExperts];              ///< of the router, times rms(x) (one token)
   std::uint64_t sums_ready[kHandovers];  ///< all consumer warps have written a tile's sums
   std::uint64_t sums_read[kHandovers];   ///< the epilogue warp has them
   float sums[kHandovers][kStepConsumerWarps][kTileSumPitch];

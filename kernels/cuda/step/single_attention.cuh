@@ -3,7 +3,7 @@
 #pragma once
 
 #include "kernels/cuda/step/combine.cuh"
-#include "kernels/cuda/step/single_input.cuh"
+#include "kernels/cuda/step/single_routing.cuh"
 
 namespace caretd::kernels::cuda::CARETD_STEP_NAMESPACE {
 
@@ -16,8 +16,19 @@ template <Format F>
 __device__ __forceinline__ void project_single(Block& block, int layer, const Marks& marks) {
   const StepParams& p = block.p;
   const StepDims& dims = sizes(p);
-  await_norm<F>(block, p.weights.attention_norm + static_cast<std::int64_t>(layer) * dims.hidden,
-                marks.x_before(layer));
+  Columns norm;
+  norm.load(p.weights.attention_norm + static_cast<std::int64_t>(layer) * dims.hidden);
+  const bool routes = dims.is_moe(layer) && block.index < dims.experts;
+  Columns router;
+  if (routes) router = normed_router_row(p, layer, block.index);
+  await_norm<F>(
+      block, norm, marks.x_before(layer),
+      [&](const Columns& x) {
+        if (!routes) return;
+        const float dot = warp_sum(x.dot(router));
+        if (block.lane == 0) block.header->router_dots[block.warp] = dot;
+      },
+      [] {});
   const PackedShape shape = projection_shape<F>(dims);
   const Share share(block, shape.tiles());
   const SingleRow<F> row(block);
@@ -317,6 +328,9 @@ __device__ __forceinline__ typename SingleRow<F>::Sums multiply_values(Block& bl
 template <Format F>
 __device__ __forceinline__ void project_out_single(Block& block, int layer, const Marks& marks) {
   const StepDims& dims = sizes(block.p);
+  if (dims.is_moe(layer) && threadIdx.x == 0) {
+    mbarrier_arrive(shared_address(&block.header->values_due));
+  }
   const PackedShape out{F, dims.hidden, dims.heads * dims.v};
   const Share share(block, out.tiles());
 #pragma unroll 1

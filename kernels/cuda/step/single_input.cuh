@@ -73,8 +73,7 @@ __device__ __forceinline__ float sum_of_warps(const float* area) {
 }
 
 /// The marked x, normed, as activation row 0: like stage_norm, with x awaited instead of loaded.
-/// with_x(x) is called before the consumers meet, and then_first(squares), with the sum of the
-/// squares of x, in thread 0 after it.
+/// with_x(x) is called before the consumers meet, and then_first() in thread 0 when 1 / rms stands.
 template <Format F, class Meanwhile, class Afterwards>
 __device__ __forceinline__ void await_norm(Block& block, const Columns& norm, unsigned mark,
                                            Meanwhile&& with_x, Afterwards&& then_first) {
@@ -96,7 +95,7 @@ __device__ __forceinline__ void await_norm(Block& block, const Columns& norm, un
     const float sum = sum_of_warps(block.header->squares[0]);
     block.header->scale[0] =
         rsqrtf(sum / static_cast<float>(Columns::kWidth) + block.p.dims.norm_epsilon);
-    then_first(sum);
+    then_first();
   }
 }
 template <Format F>
@@ -104,7 +103,7 @@ __device__ __forceinline__ void await_norm(Block& block, const float* weight, un
   Columns norm;
   norm.load(weight);
   await_norm<F>(
-      block, norm, mark, [](const Columns&) {}, [](float) {});
+      block, norm, mark, [](const Columns&) {}, [] {});
 }
 
 /// Words [0, kColumns / 2) as activation row 0 in the order they lie in, for all consumers.

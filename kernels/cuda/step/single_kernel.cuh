@@ -71,14 +71,18 @@ __device__ __forceinline__ void prefetch_single(const Block& block, int layer) {
               dims.hidden * 4, block.lane);
 }
 
-/// What the router warp does in a step: everything that comes from memory in small pieces, a layer
-/// ahead, and the experts' weights.
-__device__ __forceinline__ void route_single(Block& block) {
-  prefetch_single(block, 0);
+/// What a router warp does in a step: parts of logits, and the first of them the experts' weights
+/// and the loads of everything that comes from memory in small pieces, a layer ahead.
+template <Format F>
+__device__ __forceinline__ void route_single(Block& block, int router_warp, const Marks& marks) {
+  if (router_warp == 0) prefetch_single(block, 0);
 #pragma unroll 1
   for (int layer = 0; layer < block.p.last_layer; ++layer) {
-    prefetch_single(block, layer + 1);
-    if (sizes(block.p).is_moe(layer)) weigh_experts(block, layer);
+    if (router_warp == 0) prefetch_single(block, layer + 1);
+    if (!sizes(block.p).is_moe(layer)) continue;
+    hand_on_logits<F>(block, router_warp, layer, marks.within(layer));
+    if (router_warp == 0) weigh_experts(block, layer);
+    ++block.moe_layers;
   }
 }
 
@@ -100,11 +104,11 @@ __global__ void __launch_bounds__(kStepThreads, 1)
     Block block = place_of_role(p, memory);
     produce<F>(block, SingleRoutes{marks, block.lane});
   }
-  if (warp == kStepConsumerWarps + 1) {
+  if (warp > kStepConsumerWarps && warp <= kStepConsumerWarps + kRouterWarps) {
     Block block = place_of_role(p, memory);
-    route_single(block);
+    route_single<F>(block, warp - kStepConsumerWarps - 1, marks);
   }
-  if (warp == kStepConsumerWarps + 2) {
+  if (warp == kStepConsumerWarps + kRouterWarps + 1) {
     Block block = place_of_role(p, memory);
     publish_results<F>(block, marks);
   }

@@ -55,6 +55,13 @@ struct SingleRow {
     for (int warp = 0; warp < kStepConsumerWarps; ++warp) total += shares[warp][row];
     return total;
   }
+  /// Of the columns that are handed on: the one at a place of a row's words, and how many times too
+  /// large its value is there.
+  [[nodiscard]] static __device__ __forceinline__ int column(int position) {
+    return activation_column(F, position);
+  }
+  static constexpr float kPublishedScale = activation_scale(F);
+
   /// Hands on column k of a later product's row; see publish_activation.
   static __device__ __forceinline__ void publish_column(StepWord* row, int k, float value,
                                                         bool valid, unsigned mark) {
@@ -111,6 +118,9 @@ struct SingleRow<F, true> {
     return shares[first][row] + shares[first + 1][row] + shares[first + 2][row] +
            shares[first + 3][row];
   }
+  [[nodiscard]] static __device__ __forceinline__ int column(int position) { return position; }
+  static constexpr float kPublishedScale = 1.0F;
+
   /// Pairs of neighbouring columns, as BF16.
   static __device__ __forceinline__ void publish_column(StepWord* row, int k, float value,
                                                         bool valid, unsigned mark) {

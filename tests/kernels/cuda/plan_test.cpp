@@ -49,7 +49,10 @@ TEST_CASE("a group of four FP8 columns becomes the two registers of its lane") {
   CHECK(activation_position(Format::fp8, 2) == 3);
   for (const Format format : {Format::bf16, Format::fp8}) {
     std::set<int> places;
-    for (int k = 0; k < 96; ++k) places.insert(activation_position(format, k));
+    for (int k = 0; k < 96; ++k) {
+      places.insert(activation_position(format, k));
+      CHECK(activation_column(format, activation_position(format, k)) == k);
+    }
     CHECK(places.size() == 96);
     CHECK(*places.rbegin() == 95);
   }

@@ -38,6 +38,8 @@ __device__ __forceinline__ const StepDims& sizes(const StepParams& p) {
 inline constexpr int kMaxSlots = 24;
 inline constexpr int kConsumerBarrier = 1;  ///< hardware barrier of the consumer warps
 inline constexpr int kRouterBarrier = 2;    ///< consumers arrive, the router warp waits
+/// From here on kHandovers of them: consumers arrive when a tile's sums are written.
+inline constexpr int kSumsBarrier = 3;
 inline constexpr int kHandovers = 2;        ///< tiles between the consumers and the epilogue warp
 
 /// Start of the dynamic shared memory. The description of the batch is copied here once: L1 forgets
@@ -56,7 +58,6 @@ struct SharedHeader {
   float scale[kStepMaxTokens];                        ///< 1 / rms of the staged activations
   float router_dots[kStepConsumerWarps];  ///< x times the block's router row, in parts (one token)
   float logits[kMaxExperts];              ///< of the router, times rms(x) (one token)
-  std::uint64_t sums_ready[kHandovers];  ///< all consumer warps have written a tile's sums
   std::uint64_t sums_read[kHandovers];   ///< the epilogue warp has them
   float sums[kHandovers][kStepConsumerWarps][kTileSumPitch];
 };

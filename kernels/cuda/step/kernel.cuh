@@ -177,7 +177,6 @@ __device__ __forceinline__ void enter(const StepParams& p, std::byte* memory) {
     mbarrier_init(shared_address(&header->values_due), 1);
     mbarrier_init(shared_address(&header->scale_ready), 1);
     for (int i = 0; i < kHandovers; ++i) {
-      mbarrier_init(shared_address(&header->sums_ready[i]), kStepConsumerWarps);
       mbarrier_init(shared_address(&header->sums_read[i]), 1);
     }
     mbarrier_init_fence();

@@ -9,10 +9,6 @@ namespace caretd::kernels::cuda::CARETD_STEP_NAMESPACE {
 
 /// The query heads and the token's latent.
 template <Format F>
-[[nodiscard]] __device__ __forceinline__ PackedShape projection_shape(const StepDims& dims) {
-  return {F, dims.q_width() + dims.kv_width(), dims.hidden};
-}
-template <Format F>
 __device__ __forceinline__ void project_single(Block& block, int layer, const Marks& marks) {
   const StepParams& p = block.p;
   const StepDims& dims = sizes(p);
@@ -29,24 +25,16 @@ __device__ __forceinline__ void project_single(Block& block, int layer, const Ma
         if (block.lane == 0) block.header->router_dots[block.warp] = dot;
       },
       [] {});
-  const PackedShape shape = projection_shape<F>(dims);
+  const PackedShape shape{F, dims.q_width() + dims.kv_width(), dims.hidden};
   const Share share(block, shape.tiles());
   const SingleRow<F> row(block);
 #pragma unroll 1
-  for (int i = 0; i < share.count; ++i) hand_over<F>(block, multiply_single(block, shape, row));
-}
-template <Format F>
-__device__ __forceinline__ void publish_projection(Block& block, int layer, const Marks& marks) {
-  const StepParams& p = block.p;
-  const StepDims& dims = sizes(p);
-  const Share share(block, projection_shape<F>(dims).tiles());
-  const unsigned mark = marks.within(layer);
-#pragma unroll 1
   for (int i = 0; i < share.count; ++i) {
-    take_over<F>(block, [&](auto&& total) {
+    finish_single<F>(block, multiply_single(block, shape, row), [&](auto&& total) {
       const bool valid = block.lane < kTileRows;
       const int out = share.tile(i) * kTileRows + block.lane % kTileRows;
       const float value = total(block.lane % kTileRows) * normed_scale(block, 0);
+      const unsigned mark = marks.within(layer);
       if (out < dims.q_width()) {
         publish_activation<Format::bf16>(p.words.q, out, value, valid, mark);
       } else if (valid) {
@@ -230,12 +218,8 @@ __device__ __forceinline__ void await_partials(Block& block, int layer) {
   end_operation(block);
 }
 
-/// Of one head.
-[[nodiscard]] __device__ __forceinline__ PackedShape value_shape(const StepDims& dims) {
-  return {Format::bf16, dims.v, dims.kv_rank};
-}
-
 /// The merged latent outputs through kv_b's value half; see expand_values and combine_all.
+template <Format F>
 __device__ __forceinline__ void expand_single(Block& block, int layer, const Marks& marks) {
   const StepParams& p = block.p;
   const StepDims& dims = sizes(p);
@@ -255,7 +239,7 @@ __device__ __forceinline__ void expand_single(Block& block, int layer, const Mar
       });
     }
   }
-  const PackedShape shape = value_shape(dims);
+  const PackedShape shape{Format::bf16, dims.v, dims.kv_rank};
   const Share share(block, dims.heads * shape.tiles());
 #pragma unroll 1
   for (int i = 0; i < share.count; ++i) {
@@ -268,61 +252,80 @@ __device__ __forceinline__ void expand_single(Block& block, int layer, const Mar
         store_activation4<Format::bf16>(staged_row(block, 0), column, v);
       });
     }
-    hand_over<Format::bf16>(block, multiply_single(block, shape, SingleRow<Format::bf16>(block)));
-  }
-}
-/// Tile t of all heads' values is columns 16 t and the next 15 of the output projection's row.
-template <Format F>
-__device__ __forceinline__ void publish_values(Block& block, int layer, const Marks& marks) {
-  const StepDims& dims = sizes(block.p);
-  const Share share(block, dims.heads * value_shape(dims).tiles());
-#pragma unroll 1
-  for (int i = 0; i < share.count; ++i) {
-    take_over<Format::bf16>(block, [&](auto&& total) {
+    const auto sums = multiply_single(block, shape, SingleRow<Format::bf16>(block));
+    // Tile t of all heads is columns 16 t and the next 15 of the output projection's row.
+    finish_single<Format::bf16>(block, sums, [&](auto&& total) {
       const int row = block.lane % kTileRows;
-      SingleRow<F>::publish_column(block.p.words.attention, share.tile(i) * kTileRows + row,
-                                   total(row), block.lane < kTileRows, marks.within(layer));
+      SingleRow<F>::publish_column(p.words.attention, share.tile(i) * kTileRows + row, total(row),
+                                   block.lane < kTileRows, mark);
     });
   }
 }
+/// The 16 columns of x that a tile of `hidden` rows is added to, one a lane, in the warp that will
+/// finish the tile.
+struct AwaitedResidual {
+  float value = 0.0F;
+  StepWord* at;
 
-/// x += the sums of tiles of `hidden` rows: x carries `before`, then `after`.
-template <Format F>
-__device__ __forceinline__ void add_to_residual(Block& block, unsigned before, unsigned after) {
-  const Share share(block, PackedShape{F, sizes(block.p).hidden, 0}.tiles());
-#pragma unroll 1
-  for (int i = 0; i < share.count; ++i) {
-    StepWord* at = block.p.words.x + share.tile(i) * kTileRows + block.lane % kTileRows;
-    const float value = __uint_as_float(await_word(at, before));
-    take_over<F>(block, [&](auto&& total) {
-      const float sum = value + total(block.lane % kTileRows);
-      if (block.lane < kTileRows) publish(at, sum, after);
+  __device__ AwaitedResidual(const Block& block, int tile, unsigned mark)
+      : at(block.p.words.x + tile * kTileRows + block.lane % kTileRows) {
+    if ((block.warp + block.tiles) % kStepConsumerWarps == 0) {
+      value = __uint_as_float(await_word(at, mark));
+    }
+  }
+  template <Format F>
+  __device__ __forceinline__ void add(Block& block, const typename SingleRow<F>::Sums& sums,
+                                      unsigned mark) const {
+    finish_single<F>(block, sums, [&](auto&& total) {
+      if (block.lane < kTileRows) publish(at, value + total(block.lane), mark);
     });
   }
-}
+};
 
-/// The next tile of the output projection times the heads' values, which go straight from their
-/// words to the registers of those who multiply.
-template <Format F>
-__device__ __forceinline__ typename SingleRow<F>::Sums multiply_values(Block& block,
-                                                                       unsigned mark) {
-  constexpr PackedShape kOut{F, kSingle.hidden, kSingle.heads * kSingle.v};
-  constexpr int kGroups = kWarpGroups<F>;
+/// The output projection's row: the heads' values. Whole in shared memory, or a warp's columns of it
+/// straight from their words in the registers of those who multiply.
+template <Format F, bool kSplit = kSplitsRow<F>>
+struct AwaitedValues {
+  static constexpr PackedShape kOut{F, kSingle.hidden, kSingle.heads * kSingle.v};
+  static constexpr int kGroups = kWarpGroups<F>;
   static_assert(kOut.cols % chunk_columns(F) == 0);
   uint4 b[kOut.chunks() * kGroups];
-  await_operand<kOut.chunks() * kGroups>(block, block.p.words.attention, mark, b, [&](int at) {
-    return at / kGroups * chunk_columns(F) + group_column<F, 1>(block, at % kGroups);
-  });
-  typename SingleRow<F>::Sums sums;
-#pragma unroll
-  for (int chunk = 0; chunk < kOut.chunks(); ++chunk) {
-    StageOperand<F, 1> operand;
-#pragma unroll
-    for (int g = 0; g < kGroups; ++g) operand.b[g][0] = b[chunk * kGroups + g];
-    add_stage<F, 1>(block, kOut.chunk_width(chunk), operand, sums.acc);
+
+  __device__ __forceinline__ AwaitedValues(const Block& block, unsigned mark) {
+    await_operand<kOut.chunks() * kGroups>(block, block.p.words.attention, mark, b, [&](int at) {
+      return at / kGroups * chunk_columns(F) + group_column<F, 1>(block, at % kGroups);
+    });
   }
-  return sums;
-}
+  /// The next tile.
+  [[nodiscard]] __device__ __forceinline__ typename SingleRow<F>::Sums multiply(
+      Block& block) const {
+    constexpr PackedShape out = kOut;
+    typename SingleRow<F>::Sums sums;
+#pragma unroll
+    for (int chunk = 0; chunk < out.chunks(); ++chunk) {
+      StageOperand<F, 1> operand;
+#pragma unroll
+      for (int g = 0; g < kGroups; ++g) operand.b[g][0] = b[chunk * kGroups + g];
+      add_stage<F, 1>(block, out.chunk_width(chunk), operand, sums.acc);
+    }
+    return sums;
+  }
+};
+#if CARETD_WARPGROUP_PRODUCTS
+template <Format F>
+struct AwaitedValues<F, true> {
+  static constexpr PackedShape kOut{F, kSingle.hidden, kSingle.heads * kSingle.v};
+
+  __device__ __forceinline__ AwaitedValues(const Block& block, unsigned mark) {
+    await_split_row<kOut.cols>(block, block.p.words.attention, mark);
+  }
+  [[nodiscard]] __device__ __forceinline__ typename SingleRow<F>::Sums multiply(
+      Block& block) const {
+    constexpr PackedShape out = kOut;
+    return multiply_single(block, out, SingleRow<F>(block));
+  }
+};
+#endif
 
 /// x += output projection of the heads.
 template <Format F>
@@ -331,22 +334,13 @@ __device__ __forceinline__ void project_out_single(Block& block, int layer, cons
   if (dims.is_moe(layer) && threadIdx.x == 0) {
     mbarrier_arrive(shared_address(&block.header->values_due));
   }
-  const PackedShape out{F, dims.hidden, dims.heads * dims.v};
-  const Share share(block, out.tiles());
+  const Share share(block, AwaitedValues<F>::kOut.tiles());
 #pragma unroll 1
   for (int i = 0; i < share.count; ++i) {
-    typename SingleRow<F>::Sums sums;
-    if constexpr (kSplitsRow<F>) {
-#if CARETD_WARPGROUP_PRODUCTS
-      await_split_row<kSingle.heads * kSingle.v>(block, block.p.words.attention,
-                                                 marks.within(layer));
-      sums = multiply_single(block, out, SingleRow<F>(block));
-#endif
-    } else {
-      sums = multiply_values<F>(block, marks.within(layer));
-    }
+    const AwaitedResidual residual(block, share.tile(i), marks.x_before(layer));
+    const AwaitedValues<F> values(block, marks.within(layer));
     if (i == 0) end_operation(block);
-    hand_over<F>(block, sums);
+    residual.template add<F>(block, values.multiply(block), marks.x_between(layer));
   }
 }
 

@@ -6,6 +6,54 @@
 
 namespace caretd::kernels::cuda::CARETD_STEP_NAMESPACE {
 
+/// A tile of gate and up rows: its first unit's place in the activations, and which of the token's
+/// experts it belongs to, or none for the part that every token uses.
+struct GatedTile {
+  int first;
+  int expert;
+};
+
+/// Calls visit(shape, tile) for the block's tiles in their order.
+template <class Visit>
+__device__ __forceinline__ void for_gated_tiles(const Block& block, const FfnWeights& ffn,
+                                                Visit&& visit) {
+  const StepDims& dims = sizes(block.p);
+  const Share always(block, ffn.up.tiles());
+#pragma unroll 1
+  for (int i = 0; i < always.count; ++i) {
+    visit(ffn.up, GatedTile{always.tile(i) * kStripRows, -1});
+  }
+  if (!ffn.moe) return;
+  const int tiles = ffn.expert_up.tiles();
+  const Share share(block, dims.topk * tiles, ffn.up.tiles());
+#pragma unroll 1
+  for (int i = 0; i < share.count; ++i) {
+    const int d = block.p.divide.expert_tiles.quotient(share.tile(i));
+    const int first =
+        dims.shared_width + d * dims.expert_width + (share.tile(i) - d * tiles) * kStripRows;
+    visit(ffn.expert_up, GatedTile{first, d});
+  }
+}
+
+/// silu(gate) * up of an interleaved tile, times the weight of its expert, as words; see
+/// store_gated. The warp that finishes the tile.
+template <Format F, class Total>
+__device__ __forceinline__ void publish_gated(const Block& block, const GatedTile& tile,
+                                              Total&& total, unsigned mark) {
+  float weight = 1.0F;
+  if (tile.expert >= 0) {
+    mbarrier_wait(shared_address(&block.header->routing_ready), block.moe_layers & 1U);
+    weight = RoutingTable(block, 8).weight_of[tile.expert];
+  }
+  const int unit = block.lane % kStripRows;
+  const float scale = normed_scale(block, 0);
+  const float gate = total(unit) * scale;
+  const float up = total(unit + kStripRows) * scale;
+  SingleRow<F>::publish_column(block.p.words.ffn, tile.first + unit,
+                               gate / (1.0F + __expf(-gate)) * up * weight,
+                               block.lane < kStripRows, mark);
+}
+
 template <Format F>
 __device__ __forceinline__ void gate_and_up_single(Block& block, int layer, const Marks& marks) {
   const StepParams& p = block.p;
@@ -18,55 +66,31 @@ __device__ __forceinline__ void gate_and_up_single(Block& block, int layer, cons
         if (ffn.moe) mbarrier_arrive(shared_address(&block.header->scale_ready));
       });
   const SingleRow<F> row(block);
-  const Share always(block, ffn.up.tiles());
-#pragma unroll 1
-  for (int i = 0; i < always.count; ++i) hand_over<F>(block, multiply_single(block, ffn.up, row));
-  if (!ffn.moe) return;
-  mbarrier_wait(shared_address(&block.header->routing_ready), block.moe_layers++ & 1U);
-  const Share share(block, sizes(p).topk * ffn.expert_up.tiles(), ffn.up.tiles());
-#pragma unroll 1
-  for (int i = 0; i < share.count; ++i) {
-    hand_over<F>(block, multiply_single(block, ffn.expert_up, row));
-  }
+  for_gated_tiles(block, ffn, [&](const PackedShape& shape, const GatedTile& tile) {
+    const auto sums = multiply_single(block, shape, row);
+    if constexpr (kSplitsRow<F>) {
+      hand_over<F>(block, sums);
+    } else {
+      finish_single<F>(block, sums, [&](auto&& total) {
+        publish_gated<F>(block, tile, total, marks.within(layer));
+      });
+    }
+  });
+  if (ffn.moe) ++block.moe_layers;
 }
 
-/// silu(gate) * up of an interleaved tile, times the weight of the expert, as words; see
-/// store_gated. `first` is the activation of the tile's first unit. The epilogue warp.
-template <Format F, class Weight>
-__device__ __forceinline__ void publish_gated(Block& block, int first, unsigned mark,
-                                              Weight&& weight) {
-  take_over<F>(block, [&](auto&& total) {
-    const int unit = block.lane % kStripRows;
-    const float scale = normed_scale(block, 0);
-    const float gate = total(unit) * scale;
-    const float up = total(unit + kStripRows) * scale;
-    SingleRow<F>::publish_column(block.p.words.ffn, first + unit,
-                                 gate / (1.0F + __expf(-gate)) * up * weight(),
-                                 block.lane < kStripRows, mark);
-  });
-}
+/// What the epilogue warp does in a step, where there is one.
 template <Format F>
-__device__ __forceinline__ void publish_gate_and_up(Block& block, int layer, const Marks& marks) {
-  const StepParams& p = block.p;
-  const StepDims& dims = sizes(p);
-  const FfnWeights ffn(p, F, layer);
-  const unsigned mark = marks.within(layer);
-  const Share always(block, ffn.up.tiles());
+__device__ __forceinline__ void finish_gate_and_up(Block& block, const Marks& marks) {
 #pragma unroll 1
-  for (int i = 0; i < always.count; ++i) {
-    publish_gated<F>(block, always.tile(i) * kStripRows, mark, [] { return 1.0F; });
-  }
-  if (!ffn.moe) return;
-  const RoutingTable table(block, 8);
-  const int tiles = ffn.expert_up.tiles();
-  const Share share(block, dims.topk * tiles, ffn.up.tiles());
-#pragma unroll 1
-  for (int i = 0; i < share.count; ++i) {
-    const int d = p.divide.expert_tiles.quotient(share.tile(i));
-    // The table stands once the consumers have multiplied one of its tiles.
-    publish_gated<F>(
-        block, dims.shared_width + d * dims.expert_width + (share.tile(i) - d * tiles) * kStripRows,
-        mark, [&] { return table.weight_of[d]; });
+  for (int layer = 0; layer < block.p.last_layer; ++layer) {
+    const FfnWeights ffn(block.p, F, layer);
+    for_gated_tiles(block, ffn, [&](const PackedShape&, const GatedTile& tile) {
+      take_over<F>(block, [&](auto&& total) {
+        publish_gated<F>(block, tile, total, marks.within(layer));
+      });
+    });
+    if (ffn.moe) ++block.moe_layers;
   }
 }
 
@@ -101,6 +125,7 @@ __device__ __forceinline__ void down_single(Block& block, int layer, const Marks
   end_operation(block);
 #pragma unroll 1
   for (int i = 0; i < share.count; ++i) {
+    const AwaitedResidual residual(block, share.tile(i), marks.x_between(layer));
     SingleRow<F> row(block);
     auto sums = multiply_single(block, ffn.down, row);
     if (ffn.moe) {
@@ -111,7 +136,7 @@ __device__ __forceinline__ void down_single(Block& block, int layer, const Marks
         row.skip(dims.expert_width);
       }
     }
-    hand_over<F>(block, sums);
+    residual.template add<F>(block, sums, marks.x_before(layer + 1));
   }
 }
 

@@ -32,7 +32,7 @@ __device__ __forceinline__ void consume_single(Block& block, const Marks& marks)
     project_single<F>(block, layer, marks);
     absorb_single(block, layer, marks);
     attend_single(block, layer, marks);
-    expand_single(block, layer, marks);
+    expand_single<F>(block, layer, marks);
     project_out_single<F>(block, layer, marks);
     gate_and_up_single<F>(block, layer, marks);
     down_single<F>(block, layer, marks);
@@ -43,19 +43,6 @@ __device__ __forceinline__ void consume_single(Block& block, const Marks& marks)
     choose_candidates(block);
   }
   leave(block);
-}
-
-/// What the consumers' sums become, operation by operation.
-template <Format F>
-__device__ __forceinline__ void publish_results(Block& block, const Marks& marks) {
-#pragma unroll 1
-  for (int layer = 0; layer < block.p.last_layer; ++layer) {
-    publish_projection<F>(block, layer, marks);
-    publish_values<F>(block, layer, marks);
-    add_to_residual<F>(block, marks.x_before(layer), marks.x_between(layer));
-    publish_gate_and_up<F>(block, layer, marks);
-    add_to_residual<F>(block, marks.x_between(layer), marks.x_before(layer + 1));
-  }
 }
 
 /// Norms and the block's row of the router come from memory: into L2 with them, a layer ahead.
@@ -108,9 +95,9 @@ __global__ void __launch_bounds__(kStepThreads, 1)
     Block block = place_of_role(p, memory);
     route_single<F>(block, warp - kStepConsumerWarps - 1, marks);
   }
-  if (warp == kStepConsumerWarps + kRouterWarps + 1) {
+  if (kSplitsRow<F> && warp == kStepConsumerWarps + kRouterWarps + 1) {
     Block block = place_of_role(p, memory);
-    publish_results<F>(block, marks);
+    finish_gate_and_up<F>(block, marks);
   }
 }
 

@@ -10,7 +10,7 @@
 
 namespace caretd::kernels::cuda::CARETD_STEP_NAMESPACE {
 
-/// Whether the row is split (split_row.cuh).
+/// Whether the row is split and the warpgroups multiply (split_row.cuh).
 template <Format F>
 inline constexpr bool kSplitsRow = CARETD_WARPGROUP_PRODUCTS != 0 && F == Format::fp8;
 
@@ -140,8 +140,24 @@ __device__ __forceinline__ typename SingleRow<F>::Sums multiply_single(Block& bl
   return sums;
 }
 
-// What becomes of a tile's sums is the business of the epilogue warp, which follows the consumers
-// through the operations: they hand it their shares and go on with the next tile.
+/// Calls visit(total) in the warp whose turn it is, total(row) being the sum of a row of the tile;
+/// all consumer warps.
+template <Format F, class Visit>
+__device__ __forceinline__ void finish_single(Block& block, const typename SingleRow<F>::Sums& sums,
+                                              Visit&& visit) {
+  auto& shares =
+      *reinterpret_cast<TileShares*>(block.scratch() + block.tiles % 2 * kTileSumBytes);
+  SingleRow<F>::store(block, sums, shares[block.warp]);
+  consumer_sync();
+  if ((block.warp + block.tiles) % kStepConsumerWarps == 0) {
+    visit([&](int row) { return SingleRow<F>::total(shares, row); });
+  }
+  ++block.tiles;
+}
+
+// Where a block has many tiles in a row, a warp that finishes one holds up its warpgroup, which
+// multiplies together. There the consumers hand their shares to the epilogue warp instead and go on
+// with the next tile.
 
 /// The consumers' side; all their warps.
 template <Format F>
@@ -150,17 +166,16 @@ __device__ __forceinline__ void hand_over(Block& block, const typename SingleRow
   const unsigned place = block.handed % kHandovers;
   mbarrier_wait(shared_address(&header.sums_read[place]), block.handed / kHandovers % 2 ^ 1U);
   SingleRow<F>::store(block, sums, header.sums[place][block.warp]);
-  __syncwarp();
-  if (block.lane == 0) mbarrier_arrive(shared_address(&header.sums_ready[place]));
+  named_barrier_arrive(kSumsBarrier + place, kStepConsumers + 32);
   ++block.handed;
 }
 
-/// The epilogue warp's side: visit(total), total(row) being the sum of a row of the next tile.
+/// The epilogue warp's side: visit(total) for the next tile.
 template <Format F, class Visit>
 __device__ __forceinline__ void take_over(Block& block, Visit&& visit) {
   SharedHeader& header = *block.header;
   const unsigned place = block.handed % kHandovers;
-  mbarrier_wait(shared_address(&header.sums_ready[place]), block.handed / kHandovers % 2);
+  named_barrier_sync(kSumsBarrier + place, kStepConsumers + 32);
   visit([&](int row) { return SingleRow<F>::total(header.sums[place], row); });
   __syncwarp();
   if (block.lane == 0) mbarrier_arrive(shared_address(&header.sums_read[place]));

@@ -92,6 +92,10 @@ Result<void> StepRunner::allocate(const DeviceModel& model) {
   allocate_to(w.kv, size(dims.kv_width()));
   allocate_to(w.query, size(dims.heads * dims.kv_width() / 2));
   allocate_to(w.fresh, size(dims.kv_width() / 2));
+  if (gpu::has_lite_sizes(dims)) {
+    allocate_to(w.partial, items * gpu::kAttentionRows * size(gpu::partial_words(dims.kv_rank)));
+    allocate_to(w.stats, items * gpu::kAttentionRows);
+  }
   allocate_to(w.context, size(dims.heads * dims.kv_rank / 2));
   allocate_to(w.attention, size(dims.heads * dims.v / 2));
   allocate_to(w.ffn, size(dims.ffn_width() / 2));

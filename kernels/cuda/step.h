@@ -26,6 +26,9 @@ inline constexpr int kAttentionTile = kPageRows;  ///< KV rows the attention wor
 inline constexpr int kAttentionRows = 16;         ///< (token, head) rows of one attention item
 inline constexpr int kStageRows = 16;             ///< KV rows of one ring stage
 inline constexpr int kTileStages = kAttentionTile / kStageRows;
+/// Parts of the latent columns that a consumer warp's lanes with the same remainder by four have of
+/// an item's output (steps of one token).
+inline constexpr int kPartialGroups = 32;
 inline constexpr int kMaxSplits = 256;  ///< pieces of a run's KV rows
 inline constexpr int kCandidateCount = 64;
 inline constexpr int kMergedCandidates = 1024;  ///< of all blocks, ranked at once; a multiple of 64
@@ -225,6 +228,16 @@ struct StepBuffers {
 /// A value and the mark of the operation that wrote it (step/words.cuh): the low and the high half.
 using StepWord = std::uint64_t;
 
+/// Three values of 32 bits and the mark.
+struct alignas(16) StepWideWord {
+  std::uint32_t value[3];
+  unsigned mark;
+};
+/// A (token, head) row of an attention item's output as wide words: each holds six BF16 values.
+CARETD_HOST_DEVICE constexpr int partial_words(int kv_rank) {
+  return (kv_rank / kPartialGroups / 2 + 2) / 3 * kPartialGroups;
+}
+
 /// What the operations of a step of one token hand on, all zero before the first step. Activations
 /// are pairs of BF16 values in the order of the buffers of the same name, the rest single floats.
 struct StepWords {
@@ -233,6 +246,8 @@ struct StepWords {
   StepWord* kv = nullptr;         ///< [kv_width] floats
   StepWord* query = nullptr;      ///< [heads, kv_width / 2], plain order
   StepWord* fresh = nullptr;      ///< [kv_width / 2]: the token's own KV row
+  StepWideWord* partial = nullptr;  ///< [items, 16, words of a group, kPartialGroups]: unnormalised
+  StepWideWord* stats = nullptr;    ///< [items, 16]: row maximum (log2 units), row sum, nothing
   StepWord* context = nullptr;    ///< [heads, kv_rank / 2]
   StepWord* attention = nullptr;  ///< [heads * v / 2]
   StepWord* ffn = nullptr;        ///< [ffn_width / 2]
@@ -244,7 +259,6 @@ struct StepCounters {
   unsigned barrier = 0;
   unsigned routed = 0;    ///< tokens whose experts are chosen, over all layers
   unsigned distinct = 0;  ///< experts read by this step, over all layers (statistics)
-  unsigned partials = 0;  ///< attention items done, over all layers (steps of one token)
   unsigned router[kStepMaxTokens] = {};  ///< parts of logits written, over all layers
 };
 

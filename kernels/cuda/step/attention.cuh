@@ -399,10 +399,13 @@ __device__ __forceinline__ void store_partial(const Block& block, int item,
 
 /// Attention of one item's queries, which are in shared memory or on their way there. fetch(tile,
 /// begin) brings the rows that this step has written into a tile and is true where there were some.
-template <class Fetch>
-__device__ __forceinline__ void attend_tiles(Block& block, const AttentionShared& shared, int index,
+/// weighed(running) is called when a row's final maximum and sum are known, store(running, out) at
+/// the end.
+template <class Fetch, class Weighed, class Store>
+__device__ __forceinline__ void attend_tiles(Block& block, const AttentionShared& shared,
                                              const AttentionItem& item,
-                                             const int (&visible)[kRowsPerWarp], Fetch&& fetch) {
+                                             const int (&visible)[kRowsPerWarp], Fetch&& fetch,
+                                             Weighed&& weighed, Store&& store) {
   float2 running[kRowsPerWarp];
 #pragma unroll
   for (float2& row : running) row = make_float2(-INFINITY, 0.0F);
@@ -416,12 +419,13 @@ __device__ __forceinline__ void attend_tiles(Block& block, const AttentionShared
     score_tile(block, shared, tile);
     consumer_sync();
     weigh_tile(block, shared, visible, begin, running);
+    if (begin + kAttentionTile >= item.end) weighed(running);
     consumer_sync();
     const unsigned loaded = accumulate_tile(block, shared, tile, out);
 #pragma unroll
     for (int s = 0; s < kTileStages; ++s) release(block, loaded);
   }
-  store_partial(block, index, running, out);
+  store(running, out);
   consumer_sync();  // the queries of the next item overwrite these
 }
 
@@ -441,11 +445,17 @@ __device__ __forceinline__ void attend(Block& block, int layer) {
       const int row = item.first_row + block.warp + r * kStepConsumerWarps;
       visible[r] = visible_until(block, run, min(row, last_row)) + 1;
     }
-    attend_tiles(block, shared, i, item, visible, [&](const KvTile& tile, int begin) {
-      const bool fetched = fetch_fresh_rows(block, layer, run, tile, begin, shared.pitch);
-      copy_async_wait<0>();
-      return fetched;
-    });
+    attend_tiles(
+        block, shared, item, visible,
+        [&](const KvTile& tile, int begin) {
+          const bool fetched = fetch_fresh_rows(block, layer, run, tile, begin, shared.pitch);
+          copy_async_wait<0>();
+          return fetched;
+        },
+        [](const float2 (&)[kRowsPerWarp]) {},
+        [&](const float2 (&running)[kRowsPerWarp], const float (&out)[kMaxColumnTiles][4]) {
+          store_partial(block, i, running, out);
+        });
   }
 }
 

@@ -2,7 +2,7 @@
 // meeting at grid barriers (words.cuh).
 #pragma once
 
-#include "kernels/cuda/step/combine.cuh"
+#include "kernels/cuda/step/single_merge.cuh"
 #include "kernels/cuda/step/single_routing.cuh"
 
 namespace caretd::kernels::cuda::CARETD_STEP_NAMESPACE {
@@ -202,65 +202,64 @@ __device__ __forceinline__ void attend_single(Block& block, int layer, const Mar
     int visible[kRowsPerWarp];
 #pragma unroll
     for (int& row : visible) row = seen;
-    attend_tiles(block, shared, i, item, visible, [&](const KvTile& tile, int begin) {
-      return await_fresh_row(block, shared, tile, begin, mark);
-    });
-    if (threadIdx.x == 0) add_release(&p.counters->partials, 1);
+    attend_tiles(
+        block, shared, item, visible,
+        [&](const KvTile& tile, int begin) {
+          return await_fresh_row(block, shared, tile, begin, mark);
+        },
+        [&](const float2 (&running)[kRowsPerWarp]) { publish_stats(block, i, running, mark); },
+        [&](const float2 (&)[kRowsPerWarp], const float (&out)[kMaxColumnTiles][4]) {
+          publish_partial(block, i, out, mark);
+        });
   }
-}
-
-/// Waits until the layer's attention is there. Its partial results are too many to be words.
-__device__ __forceinline__ void await_partials(Block& block, int layer) {
-  if (threadIdx.x == 0) {
-    wait_for(&block.p.counters->partials, static_cast<unsigned>((layer + 1) * block.p.batch.items));
-  }
-  consumer_sync();
-  end_operation(block);
 }
 
 /// The merged latent outputs through kv_b's value half; see expand_values and combine_all.
 template <Format F>
 __device__ __forceinline__ void expand_single(Block& block, int layer, const Marks& marks) {
+  constexpr int kQuarter = kPartialGroups / 4;
   const StepParams& p = block.p;
   const StepDims& dims = sizes(p);
   const unsigned mark = marks.within(layer);
-  const bool separately = p.batch.combine_separately != 0;
-  await_partials(block, layer);
-  if (separately) {
-    const int width = max(128, dims.kv_rank / 4);
-    const int pieces = dims.kv_rank / width;
-#pragma unroll 1
-    for (int i = block.index; i < dims.heads * pieces; i += block.blocks) {
-      const int head = i / pieces;
-      combine_splits(block, 0, head, i % pieces * width, width, [&](int column, float4 v) {
-        StepWord* row = p.words.context + head * dims.kv_rank / 2;
-        publish(row + activation_position(Format::bf16, column) / 2, pack_bf16(v.x, v.y), mark);
-        publish(row + activation_position(Format::bf16, column + 2) / 2, pack_bf16(v.z, v.w), mark);
-      });
-    }
-  }
   const PackedShape shape{Format::bf16, dims.v, dims.kv_rank};
-  const Share share(block, dims.heads * shape.tiles());
+  const bool separately = p.batch.combine_separately != 0;
+  // With many splits, first quarters of the heads' columns for all, then everyone's tiles.
 #pragma unroll 1
-  for (int i = 0; i < share.count; ++i) {
-    const int head = p.divide.value_tiles.quotient(share.tile(i));
-    if (separately) {
-      await_row<kSingle.kv_rank>(block, p.words.context + head * dims.kv_rank / 2, mark);
-      if (i == 0) end_operation(block);
-    } else {
-      combine_splits(block, 0, head, 0, dims.kv_rank, [&](int column, float4 v) {
-        store_activation4<Format::bf16>(staged_row(block, 0), column, v);
+  for (int pass = separately ? 0 : 1; pass < 2; ++pass) {
+    const bool own = pass == 1;
+    const int units = own ? dims.heads * shape.tiles() : dims.heads * 4;
+#pragma unroll 1
+    for (int i = block.index; i < units; i += block.blocks) {
+      const int head = own ? static_cast<int>(p.divide.value_tiles.quotient(i)) : i / 4;
+      const auto begins = [&] {
+        if (i == block.index) end_operation(block);
+      };
+      if (own && separately) {
+        await_row<kSingle.kv_rank>(block, p.words.context + head * dims.kv_rank / 2, mark);
+        begins();
+      } else {
+        const MergedPart part{head, own ? 0 : i % 4 * kQuarter, own ? kPartialGroups : kQuarter};
+        merge_splits(block, part, mark, begins, [&](int column, std::uint32_t pair) {
+          const int at = activation_position(Format::bf16, column) / 2;
+          if (own) {
+            reinterpret_cast<std::uint32_t*>(staged_row(block, 0))[at] = pair;
+          } else {
+            publish(p.words.context + head * dims.kv_rank / 2 + at, pair, mark);
+          }
+        });
+      }
+      if (!own) continue;
+      const auto sums = multiply_single(block, shape, SingleRow<Format::bf16>(block));
+      // Tile i of all heads is columns 16 i and the next 15 of the output projection's row.
+      finish_single<Format::bf16>(block, sums, [&](auto&& total) {
+        const int row = block.lane % kTileRows;
+        SingleRow<F>::publish_column(p.words.attention, i * kTileRows + row, total(row),
+                                     block.lane < kTileRows, mark);
       });
     }
-    const auto sums = multiply_single(block, shape, SingleRow<Format::bf16>(block));
-    // Tile t of all heads is columns 16 t and the next 15 of the output projection's row.
-    finish_single<Format::bf16>(block, sums, [&](auto&& total) {
-      const int row = block.lane % kTileRows;
-      SingleRow<F>::publish_column(p.words.attention, share.tile(i) * kTileRows + row, total(row),
-                                   block.lane < kTileRows, mark);
-    });
   }
 }
+
 /// The 16 columns of x that a tile of `hidden` rows is added to, one a lane, in the warp that will
 /// finish the tile.
 struct AwaitedResidual {

@@ -72,6 +72,26 @@ __device__ __forceinline__ void await_words(unsigned mark, uint2 (&values)[N], A
   for (int i = 0; i < N; ++i) values[i] = make_uint2(w[i].x, w[i].z);
 }
 
+// Wide words of 128 bits carry three values each; a relaxed access of 128 bits is not torn either.
+
+__device__ __forceinline__ void publish_wide(StepWideWord* to, std::uint32_t a, std::uint32_t b,
+                                             std::uint32_t c, unsigned mark) {
+  asm volatile(
+      "{ .reg .b64 low, high; .reg .b128 word; mov.b64 low, {%1, %2}; mov.b64 high, {%3, %4};\n"
+      "mov.b128 word, {low, high}; st.relaxed.gpu.global.b128 [%0], word; }" ::"l"(to),
+      "r"(a), "r"(b), "r"(c), "r"(mark)
+      : "memory");
+}
+[[nodiscard]] __device__ __forceinline__ uint4 load_wide(const StepWideWord* from) {
+  uint4 w;
+  asm volatile(
+      "{ .reg .b64 low, high; .reg .b128 word; ld.relaxed.gpu.global.b128 word, [%4];\n"
+      "mov.b128 {low, high}, word; mov.b64 {%0, %1}, low; mov.b64 {%2, %3}, high; }"
+      : "=r"(w.x), "=r"(w.y), "=r"(w.z), "=r"(w.w)
+      : "l"(from)
+      : "memory");
+  return w;
+}
 [[nodiscard]] __device__ __forceinline__ uint2 await_pair(const StepWord* at, unsigned mark) {
   uint2 value[1];
   await_words<1>(mark, value, [at](int) { return at; });

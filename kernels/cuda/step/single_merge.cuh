@@ -1,0 +1,219 @@
+// What the blocks that attend hand on in a step of one token, and how its pieces are merged. Every
+// block that expands a head's values merges the head for itself; where there are too many pieces, a
+// quarter of the columns is merged by one block and handed on.
+//
+// The statistics of a piece are there before its output: a reader polls these few words alone, and
+// asks for the rest when it is about to come.
+#pragma once
+
+#include "kernels/cuda/step/attention.cuh"
+#include "kernels/cuda/step/single_input.cuh"
+
+namespace caretd::kernels::cuda::CARETD_STEP_NAMESPACE {
+
+static_assert(kSingle.heads == kAttentionRows);
+
+/// Columns of a group in pairs of neighbouring ones: pair t of group g is columns
+/// 64 (g / 4) + 8 t + 2 (g % 4) and the next, which is how accumulate_tile() leaves them.
+inline constexpr int kGroupPairs = kSingle.kv_rank / kPartialGroups / 2;
+static_assert(kGroupPairs == kMaxColumnTiles);
+inline constexpr int kGroupWords = (kGroupPairs + 2) / 3;
+
+[[nodiscard]] __device__ __forceinline__ int group_column(int group, int pair) {
+  return group / 4 * kGroupPairs * 8 + pair * 8 + group % 4 * 2;
+}
+/// The first of a group's words of an item's row, the others are kPartialGroups further on.
+[[nodiscard]] __device__ __forceinline__ StepWideWord* partial_word(const StepParams& p, int item,
+                                                                    int row, int group) {
+  return p.words.partial +
+         (static_cast<std::int64_t>(item) * kAttentionRows + row) * kGroupWords * kPartialGroups +
+         group;
+}
+
+__device__ __forceinline__ void publish_stats(const Block& block, int item,
+                                              const float2 (&running)[kRowsPerWarp],
+                                              unsigned mark) {
+  if (block.lane != 0) return;
+#pragma unroll
+  for (int r = 0; r < kRowsPerWarp; ++r) {
+    const int row = block.warp + r * kStepConsumerWarps;
+    publish_wide(block.p.words.stats + item * kAttentionRows + row, __float_as_uint(running[r].x),
+                 __float_as_uint(running[r].y), 0, mark);
+  }
+}
+
+__device__ __forceinline__ void publish_partial(const Block& block, int item,
+                                                const float (&out)[kMaxColumnTiles][4],
+                                                unsigned mark) {
+#pragma unroll
+  for (int half = 0; half < 2; ++half) {
+    std::uint32_t pair[kGroupWords * 3] = {};
+#pragma unroll
+    for (int t = 0; t < kGroupPairs; ++t) {
+      pair[t] = pack_bf16(out[t][half * 2], out[t][half * 2 + 1]);
+    }
+    StepWideWord* to = partial_word(block.p, item, block.lane / 4 + half * 8,
+                                    block.warp * 4 + block.lane % 4);
+#pragma unroll
+    for (int k = 0; k < kGroupWords; ++k) {
+      publish_wide(to + k * kPartialGroups, pair[k * 3], pair[k * 3 + 1], pair[k * 3 + 2], mark);
+    }
+  }
+}
+
+/// Groups of one head's columns that are merged together.
+struct MergedPart {
+  int head;
+  int first_group;
+  int groups;  ///< a power of two
+};
+
+/// The words of some splits of a part that one thread merges: `group` of every split
+/// first, first + step, ...
+struct SplitWords {
+  static constexpr int kSplits = 6;
+  const StepWideWord* from;  ///< of the first split
+  std::int64_t step;         ///< words to the next one
+  int count;                 ///< splits there are, if less than kSplits
+  uint4 word[kSplits][kGroupWords];
+
+  [[nodiscard]] __device__ __forceinline__ const StepWideWord* at(int i, int k) const {
+    return from + i * step + k * kPartialGroups;
+  }
+  __device__ __forceinline__ void request(unsigned mark) {
+#pragma unroll
+    for (int i = 0; i < kSplits; ++i) {
+#pragma unroll
+      for (int k = 0; k < kGroupWords; ++k) {
+        word[i][k] = make_uint4(0, 0, 0, mark);
+        if (i < count) word[i][k] = load_wide(at(i, k));
+      }
+    }
+  }
+  /// Asks again until all of them carry the mark; all lanes of a warp.
+  __device__ __forceinline__ void settle(unsigned mark) {
+    for (bool missing = true; __any_sync(~0U, missing);) {
+      missing = false;
+#pragma unroll
+      for (int i = 0; i < kSplits; ++i) {
+#pragma unroll
+        for (int k = 0; k < kGroupWords; ++k) {
+          if (word[i][k].w == mark) continue;
+          missing = true;
+          word[i][k] = load_wide(at(i, k));
+        }
+      }
+    }
+  }
+};
+
+/// Waits for the statistics of a head's splits, asks for what is at hand then (`ask`), and makes
+/// the splits' factors known to all consumer threads.
+template <class Ask>
+__device__ __forceinline__ void weigh_splits(const Block& block, int head, unsigned mark,
+                                             float* factors, Ask&& ask) {
+  constexpr int kStats = kMaxSplits / 32;
+  const StepRun& run = block.header->run[0];
+  const StepWideWord* stats =
+      block.p.words.stats + (run.first_item + block.lane) * kAttentionRows + head;
+  uint4 stat[kStats];
+#pragma unroll
+  for (int i = 0; i < kStats; ++i) {
+    stat[i] = make_uint4(__float_as_uint(-INFINITY), 0, 0, mark);
+    if (block.lane + i * 32 < run.splits) stat[i] = load_wide(stats + i * 32 * kAttentionRows);
+  }
+  for (bool missing = true; __any_sync(~0U, missing);) {
+    missing = false;
+#pragma unroll
+    for (int i = 0; i < kStats; ++i) {
+      if (stat[i].w == mark) continue;
+      missing = true;
+      stat[i] = load_wide(stats + i * 32 * kAttentionRows);
+    }
+  }
+  ask();
+  if (block.warp == 0) {
+    float maximum = -INFINITY;
+#pragma unroll
+    for (int i = 0; i < kStats; ++i) maximum = fmaxf(maximum, __uint_as_float(stat[i].x));
+    maximum = warp_max(maximum);
+    float factor[kStats];
+    float total = 0.0F;
+#pragma unroll
+    for (int i = 0; i < kStats; ++i) {
+      const float own = __uint_as_float(stat[i].x);
+      factor[i] = own == -INFINITY ? 0.0F : exp2f(own - maximum);
+      total += factor[i] * __uint_as_float(stat[i].y);
+    }
+    const float scale = 1.0F / warp_sum(total);
+#pragma unroll
+    for (int i = 0; i < kStats; ++i) factors[block.lane + i * 32] = factor[i] * scale;
+  }
+  consumer_sync();
+}
+
+/// Merges a part, every split counting with its own sum of exponentials; store(column, pair) gets
+/// two columns as BF16. All consumer threads, which may read afterwards what was stored in shared
+/// memory. begins() is called once the splits' statistics are there.
+template <class Begins, class Store>
+__device__ __forceinline__ void merge_splits(const Block& block, const MergedPart& merged,
+                                             unsigned mark, Begins&& begins, Store&& store) {
+  const StepParams& p = block.p;
+  const StepRun& run = block.header->run[0];
+  const int thread = static_cast<int>(threadIdx.x);
+  const int group = thread % merged.groups;
+  const int parts = kStepConsumers / merged.groups;
+  const int part = thread / merged.groups;
+  // Behind the row that may be stored: [part][pair][group] sums, and at the end the factors.
+  auto* sums = reinterpret_cast<float2*>(block.activations() + p.shared.activation_pitch);
+  float* factors =
+      reinterpret_cast<float*>(block.activations() + p.shared.activation_bytes) - kMaxSplits;
+
+  SplitWords words;
+  words.step = static_cast<std::int64_t>(parts) * kAttentionRows * kGroupWords * kPartialGroups;
+  const auto request = [&](int begin) {
+    const int first = begin + part;
+    words.from = partial_word(p, run.first_item + first, merged.head, merged.first_group + group);
+    words.count = (run.splits - first + parts - 1) / parts;
+    words.request(mark);
+  };
+  weigh_splits(block, merged.head, mark, factors, [&] { request(0); });
+  begins();
+  float2 sum[kGroupPairs] = {};
+#pragma unroll 1
+  for (int begin = 0;;) {
+    words.settle(mark);
+#pragma unroll
+    for (int i = 0; i < SplitWords::kSplits; ++i) {
+      // Words of splits that do not exist are 0.
+      const float factor = factors[min(begin + part + i * parts, run.splits - 1)];
+#pragma unroll
+      for (int t = 0; t < kGroupPairs; ++t) {
+        const uint4& word = words.word[i][t / 3];
+        const float2 pair = unpack_bf16(t % 3 == 0 ? word.x : t % 3 == 1 ? word.y : word.z);
+        sum[t] = make_float2(sum[t].x + factor * pair.x, sum[t].y + factor * pair.y);
+      }
+    }
+    begin += SplitWords::kSplits * parts;
+    if (begin >= run.splits) break;
+    request(begin);
+  }
+#pragma unroll
+  for (int t = 0; t < kGroupPairs; ++t) {
+    sums[(part * kGroupPairs + t) * merged.groups + group] = sum[t];
+  }
+  consumer_sync();
+  const int results = kGroupPairs * merged.groups;
+  if (thread < results) {
+    float2 total = make_float2(0.0F, 0.0F);
+#pragma unroll 8
+    for (int i = 0; i < parts; ++i) {
+      const float2 v = sums[i * results + thread];
+      total = make_float2(total.x + v.x, total.y + v.y);
+    }
+    store(group_column(merged.first_group + group, part), pack_bf16(total.x, total.y));
+  }
+  consumer_sync();
+}
+
+}  // namespace caretd::kernels::cuda::CARETD_STEP_NAMESPACE

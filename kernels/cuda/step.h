@@ -26,8 +26,8 @@ inline constexpr int kAttentionTile = kPageRows;  ///< KV rows the attention wor
 inline constexpr int kAttentionRows = 16;         ///< (token, head) rows of one attention item
 inline constexpr int kStageRows = 16;             ///< KV rows of one ring stage
 inline constexpr int kTileStages = kAttentionTile / kStageRows;
-/// Parts of the latent columns that a consumer warp's lanes with the same remainder by four have of
-/// an item's output (steps of one token).
+/// Groups of latent columns in which an item's output is handed on (steps of one token): those that
+/// lanes l, l + 4, ... of one consumer warp hold.
 inline constexpr int kPartialGroups = 32;
 inline constexpr int kMaxSplits = 256;  ///< pieces of a run's KV rows
 inline constexpr int kCandidateCount = 64;
@@ -40,8 +40,9 @@ inline constexpr unsigned kStepWindow = 3;
 /// Eight warps leave each thread 168 registers; with sixteen the compiler spills.
 inline constexpr int kStepConsumerWarps = 8;
 inline constexpr int kStepConsumers = kStepConsumerWarps * 32;
-/// Beside the consumers a warpgroup of its own, whose registers they get: the producer warp, the
-/// router warp, and two that leave at once.
+/// Beside the consumers a warpgroup of its own, whose registers they get: the producer warp and the
+/// router warp (two of them in steps of one token, and an epilogue warp where the warpgroups
+/// multiply); the rest leaves at once.
 inline constexpr int kStepThreads = kStepConsumers + 128;
 /// Partial sums of up to eight tokens of a tile, of every consumer warp; there are two such areas.
 inline constexpr int kTileSumPitch = 20;  ///< floats from one token's 16 rows to the next
@@ -163,8 +164,8 @@ struct StepWeights {
   /// [MoE layers, experts, heads * v], row-major: router * diag(ffn_norm) * out, what the heads'
   /// values add to the router's logits. For steps of one token (step/single_routing.cuh) only.
   const float* value_router = nullptr;
-  const std::byte* head = nullptr;         ///< [vocab, hidden], BF16
-  const float2* rotary = nullptr;          ///< [positions, rope / 2]: cosine and sine
+  const std::byte* head = nullptr;  ///< [vocab, hidden], BF16
+  const float2* rotary = nullptr;   ///< [positions, rope / 2]: cosine and sine
 };
 
 /// One token of the step.
@@ -241,17 +242,17 @@ CARETD_HOST_DEVICE constexpr int partial_words(int kv_rank) {
 /// What the operations of a step of one token hand on, all zero before the first step. Activations
 /// are pairs of BF16 values in the order of the buffers of the same name, the rest single floats.
 struct StepWords {
-  StepWord* x = nullptr;          ///< [hidden] floats
-  StepWord* q = nullptr;          ///< [q_width / 2]
-  StepWord* kv = nullptr;         ///< [kv_width] floats
-  StepWord* query = nullptr;      ///< [heads, kv_width / 2], plain order
-  StepWord* fresh = nullptr;      ///< [kv_width / 2]: the token's own KV row
+  StepWord* x = nullptr;            ///< [hidden] floats
+  StepWord* q = nullptr;            ///< [q_width / 2]
+  StepWord* kv = nullptr;           ///< [kv_width] floats
+  StepWord* query = nullptr;        ///< [heads, kv_width / 2], plain order
+  StepWord* fresh = nullptr;        ///< [kv_width / 2]: the token's own KV row
   StepWideWord* partial = nullptr;  ///< [items, 16, words of a group, kPartialGroups]: unnormalised
   StepWideWord* stats = nullptr;    ///< [items, 16]: row maximum (log2 units), row sum, nothing
-  StepWord* context = nullptr;    ///< [heads, kv_rank / 2]
-  StepWord* attention = nullptr;  ///< [heads * v / 2]
-  StepWord* ffn = nullptr;        ///< [ffn_width / 2]
-  StepWord* router = nullptr;     ///< [experts, kLogitParts] floats: parts of a logit
+  StepWord* context = nullptr;      ///< [heads, kv_rank / 2]
+  StepWord* attention = nullptr;    ///< [heads * v / 2]
+  StepWord* ffn = nullptr;          ///< [ffn_width / 2]
+  StepWord* router = nullptr;       ///< [experts, kLogitParts] floats: parts of a logit
 };
 
 /// Counters in device memory, used alternately by even and odd steps: a step clears the other set.

@@ -452,8 +452,8 @@ __device__ __forceinline__ void attend(Block& block, int layer) {
           copy_async_wait<0>();
           return fetched;
         },
-        [](const float2 (&)[kRowsPerWarp]) {},
-        [&](const float2 (&running)[kRowsPerWarp], const float (&out)[kMaxColumnTiles][4]) {
+        [](const float2(&)[kRowsPerWarp]) {},
+        [&](const float2(&running)[kRowsPerWarp], const float(&out)[kMaxColumnTiles][4]) {
           store_partial(block, i, running, out);
         });
   }

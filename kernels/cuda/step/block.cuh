@@ -40,7 +40,7 @@ inline constexpr int kConsumerBarrier = 1;  ///< hardware barrier of the consume
 inline constexpr int kRouterBarrier = 2;    ///< consumers arrive, the router warp waits
 /// From here on kHandovers of them: consumers arrive when a tile's sums are written.
 inline constexpr int kSumsBarrier = 3;
-inline constexpr int kHandovers = 2;        ///< tiles between the consumers and the epilogue warp
+inline constexpr int kHandovers = 2;  ///< tiles between the consumers and the epilogue warp
 
 /// Start of the dynamic shared memory. The description of the batch is copied here once: L1 forgets
 /// at every grid barrier, and chains of small loads from L2 are what a small step consists of.
@@ -58,7 +58,7 @@ struct SharedHeader {
   float scale[kStepMaxTokens];                        ///< 1 / rms of the staged activations
   float router_dots[kStepConsumerWarps];  ///< x times the block's router row, in parts (one token)
   float logits[kMaxExperts];              ///< of the router, times rms(x) (one token)
-  std::uint64_t sums_read[kHandovers];   ///< the epilogue warp has them
+  std::uint64_t sums_read[kHandovers];    ///< the epilogue warp has them
   float sums[kHandovers][kStepConsumerWarps][kTileSumPitch];
 };
 static_assert(sizeof(SharedHeader) <= kStepHeaderBytes);

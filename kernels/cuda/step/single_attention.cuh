@@ -207,8 +207,8 @@ __device__ __forceinline__ void attend_single(Block& block, int layer, const Mar
         [&](const KvTile& tile, int begin) {
           return await_fresh_row(block, shared, tile, begin, mark);
         },
-        [&](const float2 (&running)[kRowsPerWarp]) { publish_stats(block, i, running, mark); },
-        [&](const float2 (&)[kRowsPerWarp], const float (&out)[kMaxColumnTiles][4]) {
+        [&](const float2(&running)[kRowsPerWarp]) { publish_stats(block, i, running, mark); },
+        [&](const float2(&)[kRowsPerWarp], const float(&out)[kMaxColumnTiles][4]) {
           publish_partial(block, i, out, mark);
         });
   }
@@ -281,11 +281,11 @@ struct AwaitedResidual {
   }
 };
 
-/// The output projection's row: the heads' values. Whole in shared memory, or a warp's columns of it
-/// straight from their words in the registers of those who multiply.
+/// The output projection's row: the heads' values. Whole in shared memory, or a warp's columns of
+/// it straight from their words in the registers of those who multiply.
 template <Format F, bool kSplit = kSplitsRow<F>>
 struct AwaitedValues {
-  static constexpr PackedShape kOut{F, kSingle.hidden, kSingle.heads * kSingle.v};
+  static constexpr PackedShape kOut{F, kSingle.hidden, kSingle.heads* kSingle.v};
   static constexpr int kGroups = kWarpGroups<F>;
   static_assert(kOut.cols % chunk_columns(F) == 0);
   uint4 b[kOut.chunks() * kGroups];
@@ -313,7 +313,7 @@ struct AwaitedValues {
 #if CARETD_WARPGROUP_PRODUCTS
 template <Format F>
 struct AwaitedValues<F, true> {
-  static constexpr PackedShape kOut{F, kSingle.hidden, kSingle.heads * kSingle.v};
+  static constexpr PackedShape kOut{F, kSingle.hidden, kSingle.heads* kSingle.v};
 
   __device__ __forceinline__ AwaitedValues(const Block& block, unsigned mark) {
     await_split_row<kOut.cols>(block, block.p.words.attention, mark);

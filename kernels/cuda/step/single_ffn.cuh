@@ -50,8 +50,8 @@ __device__ __forceinline__ void publish_gated(const Block& block, const GatedTil
   const float gate = total(unit) * scale;
   const float up = total(unit + kStripRows) * scale;
   SingleRow<F>::publish_column(block.p.words.ffn, tile.first + unit,
-                               gate / (1.0F + __expf(-gate)) * up * weight,
-                               block.lane < kStripRows, mark);
+                               gate / (1.0F + __expf(-gate)) * up * weight, block.lane < kStripRows,
+                               mark);
 }
 
 template <Format F>
@@ -86,9 +86,8 @@ __device__ __forceinline__ void finish_gate_and_up(Block& block, const Marks& ma
   for (int layer = 0; layer < block.p.last_layer; ++layer) {
     const FfnWeights ffn(block.p, F, layer);
     for_gated_tiles(block, ffn, [&](const PackedShape&, const GatedTile& tile) {
-      take_over<F>(block, [&](auto&& total) {
-        publish_gated<F>(block, tile, total, marks.within(layer));
-      });
+      take_over<F>(
+          block, [&](auto&& total) { publish_gated<F>(block, tile, total, marks.within(layer)); });
     });
     if (ffn.moe) ++block.moe_layers;
   }

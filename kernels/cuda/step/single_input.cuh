@@ -106,20 +106,31 @@ __device__ __forceinline__ void await_norm(Block& block, const float* weight, un
       block, norm, mark, [](const Columns&) {}, [] {});
 }
 
+/// Pieces of a row that a thread waits for together. All of a long row at once would be asked for
+/// again and again while its last columns are computed; once the first pieces are there, most of
+/// the others are, too.
+inline constexpr int kRowAhead = 6;
+
 /// Words [0, kColumns / 2) as activation row 0 in the order they lie in, for all consumers.
 template <int kColumns>
 __device__ __forceinline__ void await_row(const Block& block, const StepWord* row, unsigned mark) {
   constexpr int kPairs = kColumns / 4;
   constexpr int kPieces = (kPairs + kStepConsumers - 1) / kStepConsumers;
-  const auto pair_of = [](int i) { return i * kStepConsumers + static_cast<int>(threadIdx.x); };
-  uint2 words[kPieces];
-  await_words<kPieces>(mark, words, [&](int i) -> const StepWord* {
-    return pair_of(i) < kPairs ? row + pair_of(i) * 2 : nullptr;
-  });
+  constexpr int kAhead = kPieces < kRowAhead ? kPieces : kRowAhead;
   const std::uint32_t to = shared_address(staged_row(block, 0));
+#pragma unroll 1
+  for (int begin = 0; begin < kPieces; begin += kAhead) {
+    const auto pair_of = [&](int i) {
+      return (begin + i) * kStepConsumers + static_cast<int>(threadIdx.x);
+    };
+    uint2 words[kAhead];
+    await_words<kAhead>(mark, words, [&](int i) -> const StepWord* {
+      return pair_of(i) < kPairs ? row + pair_of(i) * 2 : nullptr;
+    });
 #pragma unroll
-  for (int i = 0; i < kPieces; ++i) {
-    if (pair_of(i) < kPairs) store_shared(to + pair_of(i) * 8, words[i]);
+    for (int i = 0; i < kAhead; ++i) {
+      if (pair_of(i) < kPairs) store_shared(to + pair_of(i) * 8, words[i]);
+    }
   }
   consumer_sync();
 }
@@ -134,7 +145,7 @@ __device__ __forceinline__ void await_split_row(const Block& block, const StepWo
   constexpr int kColumns = kFirst + kParts * kPart;
   constexpr int kGroups = (kColumns + 127) / 128;
   constexpr int kPieces = (kGroups + kStepConsumerWarps - 1) / kStepConsumerWarps;
-  constexpr int kAhead = 4;  // pieces of a thread on their way together
+  constexpr int kAhead = kPieces < kRowAhead ? kPieces : kRowAhead;
   const SplitRow staged{shared_address(block.activations())};
 #pragma unroll 1
   for (int begin = 0; begin < kPieces; begin += kAhead) {

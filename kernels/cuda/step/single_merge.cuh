@@ -52,8 +52,8 @@ __device__ __forceinline__ void publish_partial(const Block& block, int item,
     for (int t = 0; t < kGroupPairs; ++t) {
       pair[t] = pack_bf16(out[t][half * 2], out[t][half * 2 + 1]);
     }
-    StepWideWord* to = partial_word(block.p, item, block.lane / 4 + half * 8,
-                                    block.warp * 4 + block.lane % 4);
+    StepWideWord* to =
+        partial_word(block.p, item, block.lane / 4 + half * 8, block.warp * 4 + block.lane % 4);
 #pragma unroll
     for (int k = 0; k < kGroupWords; ++k) {
       publish_wide(to + k * kPartialGroups, pair[k * 3], pair[k * 3 + 1], pair[k * 3 + 2], mark);

@@ -118,7 +118,9 @@ struct SingleRow<F, true> {
     return shares[first][row] + shares[first + 1][row] + shares[first + 2][row] +
            shares[first + 3][row];
   }
-  [[nodiscard]] static __device__ __forceinline__ int column(int position) { return position; }
+  [[nodiscard]] static __device__ __forceinline__ int column(int position) {
+    return position;
+  }
   static constexpr float kPublishedScale = 1.0F;
 
   /// Pairs of neighbouring columns, as BF16.
@@ -145,8 +147,7 @@ __device__ __forceinline__ typename SingleRow<F>::Sums multiply_single(Block& bl
 template <Format F, class Visit>
 __device__ __forceinline__ void finish_single(Block& block, const typename SingleRow<F>::Sums& sums,
                                               Visit&& visit) {
-  auto& shares =
-      *reinterpret_cast<TileShares*>(block.scratch() + block.tiles % 2 * kTileSumBytes);
+  auto& shares = *reinterpret_cast<TileShares*>(block.scratch() + block.tiles % 2 * kTileSumBytes);
   SingleRow<F>::store(block, sums, shares[block.warp]);
   consumer_sync();
   if ((block.warp + block.tiles) % kStepConsumerWarps == 0) {

@@ -1,5 +1,6 @@
-// Routing in a step of one token. The logits are router * norm(x + out * values), and what they wait
-// for is only the heads' values: up to the factor 1 / rms, which does not change the choice, they are
+// Routing in a step of one token. The logits are router * norm(x + out * values), and what they
+// wait for is only the heads' values: up to the factor 1 / rms, which does not change the choice,
+// they are
 //
 //   (router * diag(ffn_norm)) * x  +  (router * diag(ffn_norm) * out) * values
 //
@@ -140,8 +141,8 @@ struct SingleRoutes {
   }
 };
 
-/// The weights of the token's experts, by falling logit as the producer loads them; the first router
-/// warp of every block, each for itself.
+/// The weights of the token's experts, by falling logit as the producer loads them; the first
+/// router warp of every block, each for itself.
 __device__ __forceinline__ void weigh_experts(const Block& block, int layer) {
   const StepParams& p = block.p;
   SharedHeader& header = *block.header;

@@ -27,10 +27,10 @@ int attention_bytes(const StepDims& dims) {
          kAttentionRows * (kAttentionTile + 8) * 2 + kAttentionRows * 4;
 }
 
-/// The combined rows of the step's tokens, and behind them the weights of the splits, or, of one
-/// token, the consumers' sums of 16 columns each.
+/// The combined rows of the step's tokens, of one token the consumers' sums of 16 columns each, and
+/// the weights of the splits.
 int combine_bytes(int tokens, int pitch) {
-  return tokens * pitch + std::max(kMaxSplits * 4, tokens == 1 ? kStepConsumers * 16 * 4 : 0);
+  return tokens * pitch + (tokens == 1 ? kStepConsumers * 16 * 4 : 0) + kMaxSplits * 4;
 }
 
 /// The feed-forward activations of a step of one token, as BF16 or as a split row, in which every

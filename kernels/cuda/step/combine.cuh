@@ -30,11 +30,7 @@ __device__ __forceinline__ void combine_splits(const Block& block, int token, in
   const int part = thread / owners;
 
   // The first rows of this thread are asked for before the statistics that weigh them are known.
-#ifdef CARETD_STEP_TOKENS
-  constexpr int kAhead = 20;  // 40 splits of a head of 512 columns
-#else
   constexpr int kAhead = 8;
-#endif
   uint2 ahead[kAhead];
 #pragma unroll
   for (int i = 0; i < kAhead; ++i) {

@@ -95,9 +95,11 @@ __global__ void __launch_bounds__(kStepThreads, 1)
     Block block = place_of_role(p, memory);
     route_single<F>(block, warp - kStepConsumerWarps - 1, marks);
   }
-  if (kSplitsRow<F> && warp == kStepConsumerWarps + kRouterWarps + 1) {
-    Block block = place_of_role(p, memory);
-    finish_gate_and_up<F>(block, marks);
+  if constexpr (kSplitsRow<F>) {
+    if (warp == kStepConsumerWarps + kRouterWarps + 1) {
+      Block block = place_of_role(p, memory);
+      finish_gate_and_up<F>(block, marks);
+    }
   }
 }
 

@@ -76,6 +76,9 @@ __device__ __forceinline__ void gate_and_up_single(Block& block, int layer, cons
       });
     }
   });
+  // The next operation overwrites the row, which others may still multiply with: who hands a tile
+  // over does not wait for them.
+  if constexpr (kSplitsRow<F>) consumer_sync();
   if (ffn.moe) ++block.moe_layers;
 }
 

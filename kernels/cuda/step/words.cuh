@@ -72,7 +72,8 @@ __device__ __forceinline__ void await_words(unsigned mark, uint2 (&values)[N], A
   for (int i = 0; i < N; ++i) values[i] = make_uint2(w[i].x, w[i].z);
 }
 
-// Wide words of 128 bits carry three values each; a relaxed access of 128 bits is not torn either.
+// Wide words of 128 bits carry three values each; a relaxed access of type .b128 is one access, too
+// (PTX ISA 8.3 on, compute capability 7.0 on).
 
 __device__ __forceinline__ void publish_wide(StepWideWord* to, std::uint32_t a, std::uint32_t b,
                                              std::uint32_t c, unsigned mark) {
@@ -92,6 +93,7 @@ __device__ __forceinline__ void publish_wide(StepWideWord* to, std::uint32_t a, 
       : "memory");
   return w;
 }
+
 [[nodiscard]] __device__ __forceinline__ uint2 await_pair(const StepWord* at, unsigned mark) {
   uint2 value[1];
   await_words<1>(mark, value, [at](int) { return at; });

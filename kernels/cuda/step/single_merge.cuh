@@ -17,9 +17,10 @@ static_assert(kSingle.heads == kAttentionRows);
 /// 64 (g / 4) + 8 t + 2 (g % 4) and the next, which is how accumulate_tile() leaves them.
 inline constexpr int kGroupPairs = kSingle.kv_rank / kPartialGroups / 2;
 static_assert(kGroupPairs == kMaxColumnTiles);
-inline constexpr int kGroupWords = (kGroupPairs + 2) / 3;
+inline constexpr int kGroupWords = partial_words(kSingle.kv_rank) / kPartialGroups;
+static_assert(kGroupWords * 3 >= kGroupPairs);
 
-[[nodiscard]] __device__ __forceinline__ int group_column(int group, int pair) {
+[[nodiscard]] __device__ __forceinline__ int merged_column(int group, int pair) {
   return group / 4 * kGroupPairs * 8 + pair * 8 + group % 4 * 2;
 }
 /// The first of a group's words of an item's row, the others are kPartialGroups further on.
@@ -211,7 +212,7 @@ __device__ __forceinline__ void merge_splits(const Block& block, const MergedPar
       const float2 v = sums[i * results + thread];
       total = make_float2(total.x + v.x, total.y + v.y);
     }
-    store(group_column(merged.first_group + group, part), pack_bf16(total.x, total.y));
+    store(merged_column(merged.first_group + group, part), pack_bf16(total.x, total.y));
   }
   consumer_sync();
 }

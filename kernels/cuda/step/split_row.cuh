@@ -1,6 +1,6 @@
 // Products of a step's only activation row with FP8 weights by the matrix instructions of a
 // warpgroup (compute capability 9.0), which read the weights as they lie in the ring: nothing is
-// widened, and a stage costs a warp some fifty instructions instead of three hundred.
+// widened, and a stage costs a warp some hundred instructions instead of three hundred.
 //
 // wgmma multiplies 64 rows. A strip of a stage is 8 rows of up to 1,024 columns; its segments of 64
 // columns lie one behind the other, so that eight of them (a pass) count as 64 rows of 64 columns.

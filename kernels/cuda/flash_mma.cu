@@ -1,5 +1,6 @@
 #include "kernels/cuda/flash.h"
-#include "kernels/cuda/ptx.cuh"
+#include "kernels/cuda/launch.cuh"
+#include "kernels/cuda/warp.cuh"
 
 namespace caretd::kernels::cuda {
 namespace {
@@ -127,7 +128,7 @@ __device__ __forceinline__ void accumulate(std::uint32_t v, int lane,
 template <int Nope, int Rope, int V>
 __global__ void __launch_bounds__(kThreads, 1) flash_kernel(const FlashParams p) {
   using H = Head<Nope, Rope, V>;
-  extern __shared__ __align__(128) std::byte memory[];
+  CARETD_DYNAMIC_SHARED(memory);
   const std::uint32_t q = shared_address(memory);
   const std::uint32_t tiles = q + H::kBytesQ;
   const int lane = static_cast<int>(threadIdx.x) % 32;
@@ -189,16 +190,14 @@ __global__ void __launch_bounds__(kThreads, 1) flash_kernel(const FlashParams p)
 
 template <int Nope, int Rope, int V>
 cudaError_t prepare_one() {
-  return cudaFuncSetAttribute(flash_kernel<Nope, Rope, V>,
-                              cudaFuncAttributeMaxDynamicSharedMemorySize,
-                              Head<Nope, Rope, V>::kShared);
+  return allow_shared(flash_kernel<Nope, Rope, V>, Head<Nope, Rope, V>::kShared);
 }
 
 template <int Nope, int Rope, int V>
 cudaError_t launch_one(const FlashParams& params, cudaStream_t stream) {
   const dim3 grid(params.heads, (params.tokens + kQueries - 1) / kQueries);
-  flash_kernel<Nope, Rope, V><<<grid, kThreads, Head<Nope, Rope, V>::kShared, stream>>>(params);
-  return cudaGetLastError();
+  return launch_kernel(flash_kernel<Nope, Rope, V>, grid, kThreads, Head<Nope, Rope, V>::kShared,
+                       stream, params);
 }
 
 }  // namespace

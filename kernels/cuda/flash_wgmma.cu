@@ -4,6 +4,7 @@
 // its values run, a warpgroup computes the weights of the next tile.
 #include "kernels/cuda/flash.h"
 #include "kernels/cuda/hopper.cuh"
+#include "kernels/cuda/launch.cuh"
 
 namespace caretd::kernels::cuda {
 namespace {
@@ -320,9 +321,7 @@ __global__ void __launch_bounds__(kThreads, 1)
 
 template <int Nope, int Rope, int V>
 cudaError_t prepare_one() {
-  return cudaFuncSetAttribute(flash_kernel<Nope, Rope, V>,
-                              cudaFuncAttributeMaxDynamicSharedMemorySize,
-                              Head<Nope, Rope, V>::kShared);
+  return allow_shared(flash_kernel<Nope, Rope, V>, Head<Nope, Rope, V>::kShared);
 }
 
 cudaError_t encode_maps(const TensorMapEncoder& encoder, const FlashParams& p, int nope, int rope,
@@ -350,9 +349,8 @@ cudaError_t launch_one(const TensorMapEncoder& encoder, const FlashParams& param
   const cudaError_t error = encode_maps(encoder, params, Nope, Rope, V, maps);
   if (error != cudaSuccess) return error;
   const dim3 grid(params.heads, (params.tokens + kQueries - 1) / kQueries);
-  flash_kernel<Nope, Rope, V>
-      <<<grid, kThreads, Head<Nope, Rope, V>::kShared, stream>>>(params, maps);
-  return cudaGetLastError();
+  return launch_kernel(flash_kernel<Nope, Rope, V>, grid, kThreads, Head<Nope, Rope, V>::kShared,
+                       stream, params, maps);
 }
 
 }  // namespace

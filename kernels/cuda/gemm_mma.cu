@@ -1,5 +1,6 @@
 #include "kernels/cuda/gemm.h"
-#include "kernels/cuda/ptx.cuh"
+#include "kernels/cuda/launch.cuh"
+#include "kernels/cuda/warp.cuh"
 
 namespace caretd::kernels::cuda {
 namespace {
@@ -135,7 +136,7 @@ __device__ void store_results(const GemmParams& p, const Work& work, int n0,
 }
 
 __global__ void __launch_bounds__(kThreads, 2) gemm_kernel(const GemmParams p) {
-  extern __shared__ __align__(128) std::byte memory[];
+  CARETD_DYNAMIC_SHARED(memory);
   const Work work = find_work(p);
   if (work.first >= work.end) return;
   const int n0 = static_cast<int>(blockIdx.y) * kTileN;
@@ -162,15 +163,13 @@ __global__ void __launch_bounds__(kThreads, 2) gemm_kernel(const GemmParams p) {
 }  // namespace
 
 cudaError_t prepare_gemm_mma() {
-  return cudaFuncSetAttribute(gemm_kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                              kSharedBytes);
+  return allow_shared(gemm_kernel, kSharedBytes);
 }
 
 cudaError_t launch_gemm_mma(const GemmParams& params, cudaStream_t stream) {
   const int tiles = (params.rows + kTileM - 1) / kTileM + params.groups;
   const dim3 grid(tiles, (params.n + kTileN - 1) / kTileN);
-  gemm_kernel<<<grid, kThreads, kSharedBytes, stream>>>(params);
-  return cudaGetLastError();
+  return launch_kernel(gemm_kernel, grid, kThreads, kSharedBytes, stream, params);
 }
 
 }  // namespace caretd::kernels::cuda

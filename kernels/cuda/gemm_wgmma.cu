@@ -11,6 +11,7 @@
 #include "kernels/cuda/gemm.h"
 #include "kernels/cuda/gemm_tiles.cuh"
 #include "kernels/cuda/hopper.cuh"
+#include "kernels/cuda/launch.cuh"
 
 namespace caretd::kernels::cuda {
 namespace {
@@ -304,8 +305,7 @@ __global__ void __launch_bounds__(Shape<kN, kFormat>::kThreads, 1)
 
 template <int kN, Format kFormat>
 cudaError_t prepare_one() {
-  return cudaFuncSetAttribute(gemm_kernel<kN, kFormat>, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                              Shape<kN, kFormat>::kSharedBytes);
+  return allow_shared(gemm_kernel<kN, kFormat>, Shape<kN, kFormat>::kSharedBytes);
 }
 
 cudaError_t encode_maps(const TensorMapEncoder& encoder, const GemmParams& p, int n, Maps& maps) {
@@ -326,9 +326,8 @@ cudaError_t launch_one(const GemmDevice& device, const GemmParams& params, cudaS
   Maps maps;
   const cudaError_t error = encode_maps(device.encoder, params, kN, maps);
   if (error != cudaSuccess) return error;
-  gemm_kernel<kN, kFormat>
-      <<<device.multiprocessors, S::kThreads, S::kSharedBytes, stream>>>(params, maps);
-  return cudaGetLastError();
+  return launch_kernel(gemm_kernel<kN, kFormat>, device.multiprocessors, S::kThreads,
+                       S::kSharedBytes, stream, params, maps);
 }
 
 /// Columns of the tiles to take: wide ones read less and are multiplied faster, narrow ones leave

@@ -5,7 +5,7 @@
 
 #include <cuda.h>
 
-#include "kernels/cuda/ptx.cuh"
+#include "kernels/cuda/warp.cuh"
 
 namespace caretd::kernels::cuda {
 

@@ -1,6 +1,7 @@
 #include <cuda_fp16.h>
 #include <cuda_fp8.h>
 
+#include "kernels/cuda/launch.cuh"
 #include "kernels/cuda/pack.h"
 
 namespace caretd::kernels::cuda {
@@ -220,43 +221,42 @@ cudaError_t pack_rows(const SourceRows& from, std::byte* to, const PackedShape& 
                       RowOrder order, int to_row, cudaStream_t stream) {
   const std::int64_t items =
       static_cast<std::int64_t>(from.rows) * from.cols * element_bytes(shape.format) / 16;
-  pack_rows_kernel<<<blocks_for(items), kThreads, 0, stream>>>(from, to, shape, order, to_row);
-  return cudaGetLastError();
+  return launch_kernel(pack_rows_kernel, blocks_for(items), kThreads, 0, stream, from, to, shape,
+                       order, to_row);
 }
 
 cudaError_t pack_kv_b(const SourceRows& from, int first_head, int nope, int v, std::byte* key,
                       std::byte* absorb, std::byte* value, cudaStream_t stream) {
   const std::int64_t items = static_cast<std::int64_t>(from.rows) * from.cols;
-  pack_kv_b_kernel<<<blocks_for(items), kThreads, 0, stream>>>(from, first_head, nope, v, key,
-                                                               absorb, value);
-  return cudaGetLastError();
+  return launch_kernel(pack_kv_b_kernel, blocks_for(items), kThreads, 0, stream, from, first_head,
+                       nope, v, key, absorb, value);
 }
 
 cudaError_t convert_rows(const SourceRows& from, __nv_bfloat16* to, cudaStream_t stream) {
   const std::int64_t items = static_cast<std::int64_t>(from.rows) * from.cols;
-  convert_rows_kernel<<<blocks_for(items), kThreads, 0, stream>>>(from, to);
-  return cudaGetLastError();
+  return launch_kernel(convert_rows_kernel<__nv_bfloat16>, blocks_for(items), kThreads, 0, stream,
+                       from, to);
 }
 
 cudaError_t convert_rows(const SourceRows& from, float* to, cudaStream_t stream) {
   const std::int64_t items = static_cast<std::int64_t>(from.rows) * from.cols;
-  convert_rows_kernel<<<blocks_for(items), kThreads, 0, stream>>>(from, to);
-  return cudaGetLastError();
+  return launch_kernel(convert_rows_kernel<float>, blocks_for(items), kThreads, 0, stream, from,
+                       to);
 }
 
 cudaError_t widen_packed(const std::byte* from, std::byte* to, int rows, int cols,
                          cudaStream_t stream) {
   const std::int64_t items = static_cast<std::int64_t>(rows) * cols / 8;
-  widen_packed_kernel<<<blocks_for(items), kThreads, 0, stream>>>(from, to, rows, cols);
-  return cudaGetLastError();
+  return launch_kernel(widen_packed_kernel, blocks_for(items), kThreads, 0, stream, from, to, rows,
+                       cols);
 }
 
 cudaError_t fold_router(const float* router, const float* norm, int experts, const std::byte* out,
                         const PackedShape& shape, float* to, cudaStream_t stream) {
   const dim3 grid((shape.cols + kThreads - 1) / kThreads,
                   (experts + kFoldedExperts - 1) / kFoldedExperts);
-  fold_router_kernel<<<grid, kThreads, 0, stream>>>(router, norm, experts, out, shape, to);
-  return cudaGetLastError();
+  return launch_kernel(fold_router_kernel, grid, kThreads, 0, stream, router, norm, experts, out,
+                       shape, to);
 }
 
 cudaError_t fill_random_packed(std::byte* to, const PackedShape& shape, float deviation,
@@ -266,34 +266,30 @@ cudaError_t fill_random_packed(std::byte* to, const PackedShape& shape, float de
     return fill_random(reinterpret_cast<__nv_bfloat16*>(to), count, deviation, seed, stream);
   }
   const float scale = deviation * kSqrt3 / kFp8Range * kFp8WeightScale;
-  fill_random_fp8_kernel<<<blocks_for(count / 16), kThreads, 0, stream>>>(to, shape, scale, seed);
-  return cudaGetLastError();
+  return launch_kernel(fill_random_fp8_kernel, blocks_for(count / 16), kThreads, 0, stream, to,
+                       shape, scale, seed);
 }
 
 cudaError_t fill_random(__nv_bfloat16* to, std::int64_t count, float deviation, std::uint64_t seed,
                         cudaStream_t stream) {
-  fill_random_kernel<<<blocks_for(count), kThreads, 0, stream>>>(to, count, deviation * kSqrt3,
-                                                                 seed);
-  return cudaGetLastError();
+  return launch_kernel(fill_random_kernel<__nv_bfloat16>, blocks_for(count), kThreads, 0, stream,
+                       to, count, deviation * kSqrt3, seed);
 }
 
 cudaError_t fill_random(float* to, std::int64_t count, float deviation, std::uint64_t seed,
                         cudaStream_t stream) {
-  fill_random_kernel<<<blocks_for(count), kThreads, 0, stream>>>(to, count, deviation * kSqrt3,
-                                                                 seed);
-  return cudaGetLastError();
+  return launch_kernel(fill_random_kernel<float>, blocks_for(count), kThreads, 0, stream, to, count,
+                       deviation * kSqrt3, seed);
 }
 
 cudaError_t fill_ones(float* to, std::int64_t count, cudaStream_t stream) {
-  fill_ones_kernel<<<blocks_for(count), kThreads, 0, stream>>>(to, count);
-  return cudaGetLastError();
+  return launch_kernel(fill_ones_kernel, blocks_for(count), kThreads, 0, stream, to, count);
 }
 
 cudaError_t fill_rotary(float2* table, int positions, int pairs, const double* frequencies,
                         double multiplier, cudaStream_t stream) {
-  fill_rotary_kernel<<<blocks_for(static_cast<std::int64_t>(positions) * pairs), kThreads, 0,
-                       stream>>>(table, positions, pairs, frequencies, multiplier);
-  return cudaGetLastError();
+  return launch_kernel(fill_rotary_kernel, blocks_for(static_cast<std::int64_t>(positions) * pairs),
+                       kThreads, 0, stream, table, positions, pairs, frequencies, multiplier);
 }
 
 }  // namespace caretd::kernels::cuda

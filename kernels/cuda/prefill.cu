@@ -1,3 +1,4 @@
+#include "kernels/cuda/launch.cuh"
 #include "kernels/cuda/prefill.h"
 #include "kernels/cuda/prefill_rows.cuh"
 #include "kernels/cuda/step/attention.cuh"
@@ -102,35 +103,32 @@ __global__ void gather_kernel(const __grid_constant__ StepParams p, int layer, i
 
 cudaError_t embed_tokens(const StepToken* tokens, const __nv_bfloat16* embedding, int count,
                          int hidden, float* x, cudaStream_t stream) {
-  embed_kernel<<<blocks_of_warps(count), kThreads, 0, stream>>>(tokens, embedding, count, hidden,
-                                                                x);
-  return cudaGetLastError();
+  return launch_kernel(embed_kernel, blocks_of_warps(count), kThreads, 0, stream, tokens, embedding,
+                       count, hidden, x);
 }
 
 cudaError_t norm_rows(const float* x, const float* weight, int rows, int width, float epsilon,
                       __nv_bfloat16* out, const ExpertRows& experts, cudaStream_t stream) {
-  norm_kernel<<<rows, kThreads, 0, stream>>>(x, weight, width, epsilon, out, experts);
-  return cudaGetLastError();
+  return launch_kernel(norm_kernel<float>, rows, kThreads, 0, stream, x, weight, width, epsilon,
+                       out, experts);
 }
 
 cudaError_t norm_rows(const __nv_bfloat16* x, const float* weight, int rows, int width,
                       float epsilon, __nv_bfloat16* out, cudaStream_t stream) {
-  norm_kernel<<<rows, kThreads, 0, stream>>>(x, weight, width, epsilon, out, ExpertRows{});
-  return cudaGetLastError();
+  return launch_kernel(norm_kernel<__nv_bfloat16>, rows, kThreads, 0, stream, x, weight, width,
+                       epsilon, out, ExpertRows{});
 }
 
 cudaError_t rotate_and_write_pages(const StepParams& params, int layer, __nv_bfloat16* q,
                                    const float* kv, cudaStream_t stream) {
-  rotate_kernel<<<params.batch.tokens, (kRotateHeadWarps + 1) * 32, 0, stream>>>(params, layer, q,
-                                                                                 kv);
-  return cudaGetLastError();
+  return launch_kernel(rotate_kernel, params.batch.tokens, (kRotateHeadWarps + 1) * 32, 0, stream,
+                       params, layer, q, kv);
 }
 
 cudaError_t gather_latents(const StepParams& params, int layer, int positions,
                            __nv_bfloat16* latent, cudaStream_t stream) {
-  gather_kernel<<<blocks_of_warps(positions), kThreads, 0, stream>>>(params, layer, positions,
-                                                                     latent);
-  return cudaGetLastError();
+  return launch_kernel(gather_kernel, blocks_of_warps(positions), kThreads, 0, stream, params,
+                       layer, positions, latent);
 }
 
 }  // namespace caretd::kernels::cuda

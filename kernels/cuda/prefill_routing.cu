@@ -1,4 +1,5 @@
 // The way of prefill's rows to the experts and back.
+#include "kernels/cuda/launch.cuh"
 #include "kernels/cuda/prefill.h"
 #include "kernels/cuda/prefill_rows.cuh"
 #include "kernels/cuda/step/routing.cuh"
@@ -23,20 +24,10 @@ struct Split {
 
   Split() = default;
   __device__ __forceinline__ explicit Split(float value) {
-    asm("cvt.rna.tf32.f32 %0, %1;" : "=r"(high) : "f"(value));
+    high = round_to_tf32(value);
     low = __float_as_uint(value - __uint_as_float(high));
   }
 };
-
-/// c[16 x 8] += a[16 x 8] b[8 x 8], TF32 operands. Lane (g = lane / 4, t = lane % 4) holds
-/// a[g + 8 i][t + 4 j] in a[2 j + i] and b[t + 4 i][g] in b[i].
-__device__ __forceinline__ void multiply_tf32(float (&c)[4], const std::uint32_t (&a)[4],
-                                              const std::uint32_t (&b)[2]) {
-  asm("mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 "
-      "{%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
-      : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
-      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
-}
 
 /// A warp's part of the logits: 32 tokens, 32 experts, some of the columns.
 struct RouterPart {
@@ -283,23 +274,24 @@ cudaError_t route_rows(const StepParams& params, int layer, const float* x, cuda
   const dim3 grid((params.batch.tokens + kRouterTokens - 1) / kRouterTokens,
                   (params.dims.experts + kRouterExperts - 1) / kRouterExperts,
                   router_slices(params.dims));
-  router_kernel<<<grid, kThreads, 0, stream>>>(params, layer, x);
-  choose_kernel<<<blocks_of_warps(params.batch.tokens), kThreads, 0, stream>>>(params, layer);
-  return cudaGetLastError();
+  const cudaError_t error =
+      launch_kernel(router_kernel, grid, kThreads, 0, stream, params, layer, x);
+  if (error != cudaSuccess) return error;
+  return launch_kernel(choose_kernel, blocks_of_warps(params.batch.tokens), kThreads, 0, stream,
+                       params, layer);
 }
 
 cudaError_t group_by_expert(const StepParams& params, int* begin, int* place_of,
                             cudaStream_t stream) {
-  group_kernel<<<params.dims.experts, kGroupThreads, 0, stream>>>(params, begin, place_of);
-  return cudaGetLastError();
+  return launch_kernel(group_kernel, params.dims.experts, kGroupThreads, 0, stream, params, begin,
+                       place_of);
 }
 
 cudaError_t combine_experts(const StepParams& params, const __nv_bfloat16* expert_out,
                             const int* place_of, float* x, const NextNorm& next,
                             cudaStream_t stream) {
-  combine_kernel<<<params.batch.tokens, kThreads, 0, stream>>>(params, expert_out, place_of, x,
-                                                               next);
-  return cudaGetLastError();
+  return launch_kernel(combine_kernel, params.batch.tokens, kThreads, 0, stream, params, expert_out,
+                       place_of, x, next);
 }
 
 }  // namespace caretd::kernels::cuda

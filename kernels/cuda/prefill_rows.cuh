@@ -2,7 +2,7 @@
 // thread.
 #pragma once
 
-#include "kernels/cuda/ptx.cuh"
+#include "kernels/cuda/warp.cuh"
 
 namespace caretd::kernels::cuda {
 

@@ -23,6 +23,28 @@ namespace caretd::kernels::cuda {
 #define CARETD_WARPGROUP_PRODUCTS 0
 #endif
 
+// --- a thread's place ------------------------------------------------------------------------
+
+// Volatile: read where they are asked for, not kept in registers from an earlier time.
+__device__ __forceinline__ int block_index() {
+  int index = 0;
+  asm volatile("mov.u32 %0, %%ctaid.x;" : "=r"(index));
+  return index;
+}
+__device__ __forceinline__ int block_count() {
+  int count = 0;
+  asm volatile("mov.u32 %0, %%nctaid.x;" : "=r"(count));
+  return count;
+}
+__device__ __forceinline__ int thread_index() {
+  int index = 0;
+  asm volatile("mov.u32 %0, %%tid.x;" : "=r"(index));
+  return index;
+}
+
+/// Declares `name`, the block's dynamic shared memory, in a kernel.
+#define CARETD_DYNAMIC_SHARED(name) extern __shared__ __align__(128) std::byte name[]
+
 __device__ __forceinline__ std::uint32_t shared_address(const void* pointer) {
   return static_cast<std::uint32_t>(__cvta_generic_to_shared(pointer));
 }
@@ -192,10 +214,49 @@ __device__ __forceinline__ unsigned load_acquire(const unsigned* counter) {
   asm volatile("ld.acquire.gpu.global.u32 %0, [%1];" : "=r"(value) : "l"(counter) : "memory");
   return value;
 }
-/// Returns once `counter`, which only grows, has reached `target`.
-__device__ __forceinline__ void wait_for(const unsigned* counter, unsigned target) {
-  while (static_cast<int>(load_acquire(counter) - target) < 0) {
-  }
+// Accesses of 64 and of 128 bits, which are not torn. A relaxed access of type .b128 is a single
+// one on compute capability 7.0 and later (PTX ISA 8.3).
+__device__ __forceinline__ void store_relaxed(std::uint64_t* to, uint2 value) {
+  asm volatile(
+      "{ .reg .b64 word; mov.b64 word, {%1, %2}; st.relaxed.gpu.global.b64 [%0], word; }" ::"l"(to),
+      "r"(value.x), "r"(value.y)
+      : "memory");
+}
+__device__ __forceinline__ uint2 load_relaxed(const std::uint64_t* from) {
+  uint2 v;
+  asm volatile("{ .reg .b64 word; ld.relaxed.gpu.global.b64 word, [%2]; mov.b64 {%0, %1}, word; }"
+               : "=r"(v.x), "=r"(v.y)
+               : "l"(from)
+               : "memory");
+  return v;
+}
+/// Two accesses of 64 bits, of neighbours, in one go.
+__device__ __forceinline__ uint4 load_relaxed_pair(const std::uint64_t* from) {
+  uint4 v;
+  asm volatile(
+      "{ .reg .b64 a, b; ld.relaxed.gpu.global.v2.b64 {a, b}, [%4];\n"
+      "mov.b64 {%0, %1}, a; mov.b64 {%2, %3}, b; }"
+      : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w)
+      : "l"(from)
+      : "memory");
+  return v;
+}
+__device__ __forceinline__ void store_relaxed_16(void* to, uint4 value) {
+  asm volatile(
+      "{ .reg .b64 low, high; .reg .b128 word; mov.b64 low, {%1, %2}; mov.b64 high, {%3, %4};\n"
+      "mov.b128 word, {low, high}; st.relaxed.gpu.global.b128 [%0], word; }" ::"l"(to),
+      "r"(value.x), "r"(value.y), "r"(value.z), "r"(value.w)
+      : "memory");
+}
+__device__ __forceinline__ uint4 load_relaxed_16(const void* from) {
+  uint4 v;
+  asm volatile(
+      "{ .reg .b64 low, high; .reg .b128 word; ld.relaxed.gpu.global.b128 word, [%4];\n"
+      "mov.b128 {low, high}, word; mov.b64 {%0, %1}, low; mov.b64 {%2, %3}, high; }"
+      : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w)
+      : "l"(from)
+      : "memory");
+  return v;
 }
 
 __device__ __forceinline__ void store_shared(std::uint32_t address, uint2 value) {
@@ -253,21 +314,21 @@ __device__ __forceinline__ void multiply_accumulate(float (&c)[4], const uint4& 
       : "r"(a.x), "r"(a.y), "r"(a.z), "r"(a.w), "r"(b0), "r"(b1));
 }
 
-__device__ __forceinline__ std::uint32_t pack_bf16(float low, float high) {
-  const __nv_bfloat162 pair = __floats2bfloat162_rn(low, high);
-  return *reinterpret_cast<const std::uint32_t*>(&pair);
+/// The nearest TF32 value, ties away from zero.
+__device__ __forceinline__ std::uint32_t round_to_tf32(float value) {
+  std::uint32_t rounded = 0;
+  asm("cvt.rna.tf32.f32 %0, %1;" : "=r"(rounded) : "f"(value));
+  return rounded;
 }
 
-__device__ __forceinline__ float2 unpack_bf16(std::uint32_t pair) {
-  return make_float2(__uint_as_float(pair << 16), __uint_as_float(pair & 0xFFFF0000U));
-}
-
-/// Four E4M3 bytes to two BF16 pairs, each value 2^-120 too small: {bytes 1, 3} and {bytes 0, 2}.
-/// Moving sign, exponent and mantissa is exact for subnormals too.
-__device__ __forceinline__ void widen_fp8(std::uint32_t bytes, std::uint32_t& odd,
-                                          std::uint32_t& even) {
-  odd = (bytes & 0x80008000U) | ((bytes >> 4) & 0x07F007F0U);
-  even = ((bytes << 8) & 0x80008000U) | ((bytes << 4) & 0x07F007F0U);
+/// c[16 x 8] += a[16 x 8] b[8 x 8], TF32 operands. Lane (g = lane / 4, t = lane % 4) holds
+/// a[g + 8 i][t + 4 j] in a[2 j + i] and b[t + 4 i][g] in b[i].
+__device__ __forceinline__ void multiply_tf32(float (&c)[4], const std::uint32_t (&a)[4],
+                                              const std::uint32_t (&b)[2]) {
+  asm("mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 "
+      "{%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
+      : "+f"(c[0]), "+f"(c[1]), "+f"(c[2]), "+f"(c[3])
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
 }
 
 #if CARETD_WARPGROUP_PRODUCTS
@@ -296,20 +357,5 @@ __device__ __forceinline__ float4 value_of_fp8(std::uint32_t bytes) {
   return v;
 }
 #endif
-
-// --- reductions within a warp ----------------------------------------------------------------
-
-__device__ __forceinline__ float warp_sum(float value) {
-#pragma unroll
-  for (int offset = 16; offset > 0; offset /= 2) value += __shfl_xor_sync(~0U, value, offset);
-  return value;
-}
-__device__ __forceinline__ float warp_max(float value) {
-#pragma unroll
-  for (int offset = 16; offset > 0; offset /= 2) {
-    value = fmaxf(value, __shfl_xor_sync(~0U, value, offset));
-  }
-  return value;
-}
 
 }  // namespace caretd::kernels::cuda

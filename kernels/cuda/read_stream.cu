@@ -1,3 +1,4 @@
+#include "kernels/cuda/launch.cuh"
 #include "kernels/cuda/read_stream.h"
 
 namespace caretd::kernels::cuda {
@@ -26,9 +27,8 @@ __global__ void __launch_bounds__(kThreads)
 
 cudaError_t read_stream(const std::byte* data, std::int64_t bytes, int multiprocessors,
                         unsigned* sink, cudaStream_t stream) {
-  read_stream_kernel<<<2 * multiprocessors, kThreads, 0, stream>>>(
-      reinterpret_cast<const uint4*>(data), bytes / 16, sink);
-  return cudaGetLastError();
+  return launch_kernel(read_stream_kernel, 2 * multiprocessors, kThreads, 0, stream,
+                       reinterpret_cast<const uint4*>(data), bytes / 16, sink);
 }
 
 }  // namespace caretd::kernels::cuda

@@ -2,8 +2,8 @@
 // the grid barrier between operations and the ring of weight stages within a block.
 #pragma once
 
-#include "kernels/cuda/ptx.cuh"
 #include "kernels/cuda/step.h"
+#include "kernels/cuda/warp.cuh"
 
 #ifndef CARETD_STEP_NAMESPACE
 #define CARETD_STEP_NAMESPACE step

@@ -188,19 +188,16 @@ __device__ __forceinline__ void enter(const StepParams& p, std::byte* memory) {
 /// The view of one role. Each reads its place for itself: the compiler would otherwise compute what
 /// the roles have in common before they part, and keep it in registers that it then lacks.
 __device__ __forceinline__ Block place_of_role(const StepParams& p, std::byte* memory) {
-  int index = 0;
-  int blocks = 0;
-  int thread = 0;
-  asm volatile("mov.u32 %0, %%ctaid.x;" : "=r"(index));
-  asm volatile("mov.u32 %0, %%nctaid.x;" : "=r"(blocks));
-  asm volatile("mov.u32 %0, %%tid.x;" : "=r"(thread));
+  const int index = block_index();
+  const int blocks = block_count();
+  const int thread = thread_index();
   return Block{p,           memory,     reinterpret_cast<SharedHeader*>(memory), index, blocks,
                thread / 32, thread % 32};
 }
 
 template <Format F, int NT>
 __global__ void __launch_bounds__(kStepThreads, 1) run(const __grid_constant__ StepParams p) {
-  extern __shared__ __align__(128) std::byte memory[];
+  CARETD_DYNAMIC_SHARED(memory);
   enter(p, memory);
   const int warp = static_cast<int>(threadIdx.x) / 32;
   if (warp < kStepConsumerWarps) {

@@ -3,6 +3,7 @@
 // meeting at grid barriers.
 #pragma once
 
+#include "kernels/cuda/launch.cuh"
 #include "kernels/cuda/step/head.cuh"
 #include "kernels/cuda/step/kernel.cuh"
 #include "kernels/cuda/step/single_ffn.cuh"
@@ -76,7 +77,7 @@ __device__ __forceinline__ void route_single(Block& block, int router_warp, cons
 template <Format F>
 __global__ void __launch_bounds__(kStepThreads, 1)
     run_single(const __grid_constant__ StepParams p) {
-  extern __shared__ __align__(128) std::byte memory[];
+  CARETD_DYNAMIC_SHARED(memory);
   enter(p, memory);
   const Marks marks{p.first_mark};
   const int warp = static_cast<int>(threadIdx.x) / 32;
@@ -106,15 +107,13 @@ __global__ void __launch_bounds__(kStepThreads, 1)
 /// For steps of one token that start from its id and go through all layers.
 template <Format F>
 cudaError_t prepare(int shared_bytes) {
-  return cudaFuncSetAttribute(run_single<F>, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                              shared_bytes);
+  return allow_shared(run_single<F>, shared_bytes);
 }
 
 template <Format F>
 cudaError_t launch(const StepParams& params, int blocks, cudaStream_t stream) {
-  void* arguments[] = {const_cast<StepParams*>(&params)};
-  return cudaLaunchCooperativeKernel(reinterpret_cast<const void*>(run_single<F>), dim3(blocks),
-                                     dim3(kStepThreads), arguments, params.shared.total, stream);
+  return launch_cooperative(run_single<F>, blocks, kStepThreads, params.shared.total, stream,
+                            params);
 }
 
 }  // namespace caretd::kernels::cuda::CARETD_STEP_NAMESPACE

@@ -13,10 +13,7 @@
 namespace caretd::kernels::cuda::CARETD_STEP_NAMESPACE {
 
 __device__ __forceinline__ void publish(StepWord* to, std::uint32_t value, unsigned mark) {
-  asm volatile(
-      "{ .reg .b64 word; mov.b64 word, {%1, %2}; st.relaxed.gpu.global.b64 [%0], word; }" ::"l"(to),
-      "r"(value), "r"(mark)
-      : "memory");
+  store_relaxed(to, make_uint2(value, mark));
 }
 __device__ __forceinline__ void publish(StepWord* to, float value, unsigned mark) {
   publish(to, __float_as_uint(value), mark);
@@ -36,18 +33,6 @@ __device__ __forceinline__ void publish_activation(StepWord* row, int k, float v
   publish(row + activation_position(F, k) / 2, pack_bf16(value * s, partner * s), mark);
 }
 
-/// Two words: {value, mark, value, mark}.
-[[nodiscard]] __device__ __forceinline__ uint4 load_words(const StepWord* from) {
-  uint4 w;
-  asm volatile(
-      "{ .reg .b64 a, b; ld.relaxed.gpu.global.v2.b64 {a, b}, [%4];\n"
-      "mov.b64 {%0, %1}, a; mov.b64 {%2, %3}, b; }"
-      : "=r"(w.x), "=r"(w.y), "=r"(w.z), "=r"(w.w)
-      : "l"(from)
-      : "memory");
-  return w;
-}
-
 /// Waits for N pairs of words a lane, address(i) being the first of pair i (16-byte aligned) or
 /// null for a pair that is not wanted, and gives their values; all lanes of a warp. All are asked
 /// for at once, and what was missing again.
@@ -57,7 +42,7 @@ __device__ __forceinline__ void await_words(unsigned mark, uint2 (&values)[N], A
 #pragma unroll
   for (int i = 0; i < N; ++i) {
     w[i] = make_uint4(0, mark, 0, mark);
-    if (address(i) != nullptr) w[i] = load_words(address(i));
+    if (address(i) != nullptr) w[i] = load_relaxed_pair(address(i));
   }
   for (bool missing = true; __any_sync(~0U, missing);) {
     missing = false;
@@ -65,7 +50,7 @@ __device__ __forceinline__ void await_words(unsigned mark, uint2 (&values)[N], A
     for (int i = 0; i < N; ++i) {
       if (w[i].y == mark && w[i].w == mark) continue;
       missing = true;
-      w[i] = load_words(address(i));
+      w[i] = load_relaxed_pair(address(i));
     }
   }
 #pragma unroll
@@ -77,21 +62,10 @@ __device__ __forceinline__ void await_words(unsigned mark, uint2 (&values)[N], A
 
 __device__ __forceinline__ void publish_wide(StepWideWord* to, std::uint32_t a, std::uint32_t b,
                                              std::uint32_t c, unsigned mark) {
-  asm volatile(
-      "{ .reg .b64 low, high; .reg .b128 word; mov.b64 low, {%1, %2}; mov.b64 high, {%3, %4};\n"
-      "mov.b128 word, {low, high}; st.relaxed.gpu.global.b128 [%0], word; }" ::"l"(to),
-      "r"(a), "r"(b), "r"(c), "r"(mark)
-      : "memory");
+  store_relaxed_16(to, make_uint4(a, b, c, mark));
 }
 [[nodiscard]] __device__ __forceinline__ uint4 load_wide(const StepWideWord* from) {
-  uint4 w;
-  asm volatile(
-      "{ .reg .b64 low, high; .reg .b128 word; ld.relaxed.gpu.global.b128 word, [%4];\n"
-      "mov.b128 {low, high}, word; mov.b64 {%0, %1}, low; mov.b64 {%2, %3}, high; }"
-      : "=r"(w.x), "=r"(w.y), "=r"(w.z), "=r"(w.w)
-      : "l"(from)
-      : "memory");
-  return w;
+  return load_relaxed_16(from);
 }
 
 [[nodiscard]] __device__ __forceinline__ uint2 await_pair(const StepWord* at, unsigned mark) {
@@ -102,15 +76,11 @@ __device__ __forceinline__ void publish_wide(StepWideWord* to, std::uint32_t a, 
 
 [[nodiscard]] __device__ __forceinline__ std::uint32_t await_word(const StepWord* at,
                                                                   unsigned mark) {
-  std::uint32_t value = 0;
-  std::uint32_t found = ~mark;
+  uint2 word;
   do {
-    asm volatile("{ .reg .b64 word; ld.relaxed.gpu.global.b64 word, [%2]; mov.b64 {%0, %1}, word; }"
-                 : "=r"(value), "=r"(found)
-                 : "l"(at)
-                 : "memory");
-  } while (found != mark);
-  return value;
+    word = load_relaxed(at);
+  } while (word.y != mark);
+  return word.x;
 }
 
 [[nodiscard]] __device__ __forceinline__ float2 as_floats(uint2 v) {

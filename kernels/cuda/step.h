@@ -294,14 +294,17 @@ struct Divisor {
   explicit Divisor(int value)
       : divisor(static_cast<unsigned>(value > 0 ? value : 1)),
         reciprocal(divisor > 1 ? 0xFFFFFFFFU / divisor + 1 : 0) {}
-#if defined(__CUDACC__)
-  [[nodiscard]] __device__ __forceinline__ unsigned quotient(unsigned dividend) const {
+  [[nodiscard]] CARETD_HOST_DEVICE unsigned quotient(unsigned dividend) const {
+#if defined(__CUDA_ARCH__)
     return divisor == 1 ? dividend : __umulhi(dividend, reciprocal);
+#else
+    return divisor == 1 ? dividend
+                        : static_cast<unsigned>(std::uint64_t{dividend} * reciprocal >> 32);
+#endif
   }
-  [[nodiscard]] __device__ __forceinline__ unsigned remainder(unsigned dividend) const {
+  [[nodiscard]] CARETD_HOST_DEVICE unsigned remainder(unsigned dividend) const {
     return dividend - quotient(dividend) * divisor;
   }
-#endif
 };
 
 struct StepDivisors {

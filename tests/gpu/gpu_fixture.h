@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdlib>
 #include <filesystem>
 #include <memory>
 #include <random>
@@ -20,9 +21,16 @@ namespace caretd::test {
 
 inline constexpr std::int64_t kKvBytes = std::int64_t{64} << 20;
 
+/// The CUDA module: CARETD_CUDA_MODULE, which may name that of the emulated device, or the one
+/// beside the executable.
+inline std::filesystem::path cuda_module() {
+  const char* path = std::getenv("CARETD_CUDA_MODULE");
+  return path == nullptr ? std::filesystem::path() : std::filesystem::path(path);
+}
+
 inline std::unique_ptr<engine::CudaRunner> gpu_runner(
     const std::shared_ptr<const engine::Checkpoint>& checkpoint) {
-  auto runner = engine::make_cuda_runner(checkpoint, {.kv_bytes = kKvBytes}, {}, {});
+  auto runner = engine::make_cuda_runner(checkpoint, {.kv_bytes = kKvBytes}, {}, {}, cuda_module());
   INFO((runner ? std::string() : runner.error().message));
   REQUIRE(runner);
   return std::move(*runner);

@@ -13,12 +13,12 @@ namespace {
 
 constexpr int kLayers = 4;
 constexpr int kRepeats = 30;  ///< of what has to give the same bits
-constexpr int kLast = 8;  ///< tokens that are computed one by one, and together
+constexpr int kLast = 8;      ///< tokens that are computed one by one, and together
 
 std::unique_ptr<CudaRunner> random_lite(bool fp8) {
   const auto config = shape_by_name("lite", kLayers);
   REQUIRE(config);
-  auto runner = make_random_cuda_runner({*config, fp8, 3}, {.kv_bytes = kKvBytes}, {});
+  auto runner = make_random_cuda_runner({*config, fp8, 3}, {.kv_bytes = kKvBytes}, cuda_module());
   INFO((runner ? std::string() : runner.error().message));
   REQUIRE(runner);
   return std::move(*runner);

@@ -20,6 +20,19 @@ constexpr DeviceLimits kH200{132, 232448};
 
 }  // namespace
 
+TEST_CASE("a divisor divides exactly below 2^32 / divisor") {
+  for (const unsigned divisor : {1U, 2U, 3U, 6U, 7U, 16U, 66U, 88U, 132U, 176U, 6400U}) {
+    const Divisor divide(static_cast<int>(divisor));
+    const auto limit = static_cast<unsigned>((std::uint64_t{1} << 32) / divisor - 1);
+    for (const unsigned dividend :
+         {0U, 1U, divisor - 1, divisor, divisor + 1, 12345U, 99999U, limit - 1, limit}) {
+      CAPTURE(divisor, dividend);
+      CHECK(divide.quotient(dividend) == dividend / divisor);
+      CHECK(divide.remainder(dividend) == dividend % divisor);
+    }
+  }
+}
+
 TEST_CASE("every element of a packed matrix has its own place") {
   for (const Format format : {Format::bf16, Format::fp8}) {
     const PackedShape shape{format, 40, 1408};

@@ -1,0 +1,32 @@
+// Stands in for kernels/cuda/launch.cuh: launches run on the emulated device and have ended when
+// they return.
+#pragma once
+
+#include "tests/emulation/intrinsics.h"
+
+namespace caretd::kernels::cuda {
+
+template <typename... Parameters, typename... Arguments>
+[[nodiscard]] cudaError_t launch_kernel(void (*kernel)(Parameters...), dim3 grid, int threads,
+                                        int shared_bytes, cudaStream_t, Arguments&&... arguments) {
+  emulation::run_grid({grid, dim3(static_cast<unsigned>(threads)), shared_bytes},
+                      [&] { kernel(arguments...); });
+  return cudaSuccess;
+}
+
+template <typename Parameters>
+[[nodiscard]] cudaError_t launch_cooperative(void (*kernel)(Parameters), int blocks, int threads,
+                                             int shared_bytes, cudaStream_t,
+                                             const Parameters& parameters) {
+  emulation::run_grid({dim3(static_cast<unsigned>(blocks)), dim3(static_cast<unsigned>(threads)),
+                       shared_bytes, true},
+                      [&] { kernel(parameters); });
+  return cudaSuccess;
+}
+
+template <typename... Parameters>
+[[nodiscard]] cudaError_t allow_shared(void (*)(Parameters...), int bytes) {
+  return bytes <= emulation::kMaxSharedBytes ? cudaSuccess : cudaErrorInvalidValue;
+}
+
+}  // namespace caretd::kernels::cuda

@@ -1,0 +1,180 @@
+// The CUDA runtime's functions that caretd calls, on the emulated device: its memory is the
+// program's, and everything has happened when a call returns.
+#include <chrono>
+#include <cstdlib>
+#include <cstring>
+#include <map>
+#include <mutex>
+
+#include <cuda_runtime_api.h>
+#include <sys/mman.h>
+
+#include "tests/emulation/device.h"
+
+namespace {
+
+constexpr std::size_t kPage = 4096;
+constexpr std::size_t kAlignment = 256;
+
+int multiprocessors() {
+  const char* text = std::getenv("CARETD_EMULATED_MULTIPROCESSORS");
+  const int count = text == nullptr ? 0 : std::atoi(text);
+  return count > 0 ? count : 4;
+}
+
+/// Allocations end at a page that may not be touched and hold NaN at first.
+class Memory {
+ public:
+  void* allocate(std::size_t bytes) {
+    const std::size_t used = (bytes + kAlignment - 1) / kAlignment * kAlignment;
+    const std::size_t whole = (used + kPage - 1) / kPage * kPage;
+    void* pages =
+        mmap(nullptr, whole + kPage, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (pages == MAP_FAILED) return nullptr;
+    mprotect(static_cast<std::byte*>(pages) + whole, kPage, PROT_NONE);
+    std::byte* data = static_cast<std::byte*>(pages) + (whole - used);
+    std::memset(data, 0xFF, used);
+    const std::scoped_lock lock(mutex_);
+    pages_[data] = {pages, whole + kPage};
+    return data;
+  }
+  void release(void* data) {
+    if (data == nullptr) return;
+    const std::scoped_lock lock(mutex_);
+    const auto found = pages_.find(data);
+    if (found == pages_.end()) caretd::emulation::stop("memory is freed that was not allocated");
+    munmap(found->second.first, found->second.second);
+    pages_.erase(found);
+  }
+
+ private:
+  std::mutex mutex_;
+  std::map<void*, std::pair<void*, std::size_t>> pages_;
+};
+
+Memory& memory() {
+  static Memory memory;
+  return memory;
+}
+
+using Moment = std::chrono::steady_clock::time_point;
+Moment& moment(cudaEvent_t event) {
+  return *reinterpret_cast<Moment*>(event);
+}
+
+}  // namespace
+
+extern "C" {
+
+cudaError_t cudaGetLastError() {
+  return cudaSuccess;
+}
+const char* cudaGetErrorString(cudaError_t error) {
+  return error == cudaSuccess ? "no error" : "an error of the emulated device";
+}
+
+cudaError_t cudaGetDeviceCount(int* count) {
+  *count = 1;
+  return cudaSuccess;
+}
+cudaError_t cudaSetDevice(int device) {
+  return device == 0 ? cudaSuccess : cudaErrorInvalidDevice;
+}
+cudaError_t cudaGetDevice(int* device) {
+  *device = 0;
+  return cudaSuccess;
+}
+cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int) {
+  *properties = {};
+  std::strcpy(properties->name, "emulated device");
+  properties->major = 9;
+  properties->multiProcessorCount = multiprocessors();
+  properties->sharedMemPerBlockOptin = caretd::emulation::kMaxSharedBytes;
+  properties->totalGlobalMem = std::size_t{16} << 30;
+  return cudaSuccess;
+}
+cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int) {
+  *value = attribute == cudaDevAttrComputeCapabilityMajor ? 9 : multiprocessors();
+  return cudaSuccess;
+}
+/// Tensor copies are not emulated: prefill takes the kernels of older devices.
+cudaError_t cudaGetDriverEntryPointByVersion(const char*, void**, unsigned, unsigned long long,
+                                             cudaDriverEntryPointQueryResult* result) {
+  *result = cudaDriverEntryPointSymbolNotFound;
+  return cudaSuccess;
+}
+
+cudaError_t cudaMemGetInfo(std::size_t* free, std::size_t* total) {
+  *free = *total = std::size_t{16} << 30;
+  return cudaSuccess;
+}
+cudaError_t cudaMalloc(void** data, std::size_t bytes) {
+  *data = memory().allocate(bytes);
+  return *data == nullptr ? cudaErrorMemoryAllocation : cudaSuccess;
+}
+cudaError_t cudaFree(void* data) {
+  memory().release(data);
+  return cudaSuccess;
+}
+cudaError_t cudaHostAlloc(void** data, std::size_t bytes, unsigned) {
+  return cudaMalloc(data, bytes);
+}
+cudaError_t cudaFreeHost(void* data) {
+  return cudaFree(data);
+}
+
+cudaError_t cudaMemcpy(void* to, const void* from, std::size_t bytes, cudaMemcpyKind) {
+  std::memmove(to, from, bytes);
+  return cudaSuccess;
+}
+cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind,
+                            cudaStream_t) {
+  return cudaMemcpy(to, from, bytes, kind);
+}
+cudaError_t cudaMemcpy2DAsync(void* to, std::size_t to_pitch, const void* from,
+                              std::size_t from_pitch, std::size_t width, std::size_t height,
+                              cudaMemcpyKind, cudaStream_t) {
+  for (std::size_t row = 0; row < height; ++row) {
+    std::memmove(static_cast<std::byte*>(to) + row * to_pitch,
+                 static_cast<const std::byte*>(from) + row * from_pitch, width);
+  }
+  return cudaSuccess;
+}
+cudaError_t cudaMemsetAsync(void* to, int value, std::size_t bytes, cudaStream_t) {
+  std::memset(to, value, bytes);
+  return cudaSuccess;
+}
+
+cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) {
+  *stream = reinterpret_cast<cudaStream_t>(new char);
+  return cudaSuccess;
+}
+cudaError_t cudaStreamDestroy(cudaStream_t stream) {
+  delete reinterpret_cast<char*>(stream);
+  return cudaSuccess;
+}
+cudaError_t cudaStreamSynchronize(cudaStream_t) {
+  return cudaSuccess;
+}
+
+cudaError_t cudaEventCreate(cudaEvent_t* event) {
+  *event = reinterpret_cast<cudaEvent_t>(new Moment);
+  return cudaSuccess;
+}
+cudaError_t cudaEventDestroy(cudaEvent_t event) {
+  delete &moment(event);
+  return cudaSuccess;
+}
+cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t) {
+  moment(event) = std::chrono::steady_clock::now();
+  return cudaSuccess;
+}
+cudaError_t cudaEventSynchronize(cudaEvent_t) {
+  return cudaSuccess;
+}
+cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t begin, cudaEvent_t end) {
+  *milliseconds = std::chrono::duration<float, std::milli>(moment(end) - moment(begin)).count();
+  return cudaSuccess;
+}
+
+}  // extern "C"

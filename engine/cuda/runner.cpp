@@ -53,6 +53,15 @@ Result<Device> open_device(const RunnerOptions& options) {
   return device;
 }
 
+Result<int> attention_tile(cudaStream_t stream) {
+  auto rows = gpu::PinnedBuffer::allocate(sizeof(int), "asking for the sizes of the kernels");
+  if (!rows) return pass_on(std::move(rows));
+  auto done = gpu::check(gpu::read_attention_tile(rows->as<int>(), stream), "starting a kernel");
+  if (done) done = gpu::check(cudaStreamSynchronize(stream), "running a kernel");
+  if (!done) return pass_on(std::move(done));
+  return *rows->as<int>();
+}
+
 class GpuRunner final : public CudaRunner {
  public:
   struct Parts {
@@ -390,6 +399,9 @@ Result<std::unique_ptr<CudaRunner>> build(const ModelConfig& config, gpu::Format
   auto stream = gpu::Stream::create();
   if (!stream) return pass_on(std::move(stream));
   parts.stream = *std::move(stream);
+  auto tile = attention_tile(parts.stream.get());
+  if (!tile) return pass_on(std::move(tile));
+  parts.device.limits.attention_tile = *tile;
   auto model = allocate_model(config, *dims, format, parts.stream.get());
   if (!model) return pass_on(std::move(model));
   parts.model = *std::move(model);
@@ -415,7 +427,7 @@ Result<std::unique_ptr<CudaRunner>> build(const ModelConfig& config, gpu::Format
   if (!done) return pass_on(std::move(done));
   RunnerInfo info = describe(*device, parts.model, options, page_bytes);
   auto steps =
-      StepRunner::create(parts.model, parts.pages.bytes(), device->limits, parts.stream.get());
+      StepRunner::create(parts.model, parts.pages.bytes(), parts.device.limits, parts.stream.get());
   if (!steps) return pass_on(std::move(steps));
   auto prefill = PrefillRunner::create(parts.model, parts.pages.bytes(), parts.stream.get());
   if (!prefill) return pass_on(std::move(prefill));

@@ -6,7 +6,7 @@ namespace caretd::kernels::cuda {
 namespace {
 
 constexpr int kQueries = 128;  // of a block: eight warps of 16
-constexpr int kKeys = 64;      // of a tile
+constexpr int kKeys = 32;      // of a tile: two of them and the queries are 92 KB at most
 constexpr int kThreads = 256;
 
 /// Sizes of a head and of the shared memory; row pitches are odd multiples of 16 bytes.

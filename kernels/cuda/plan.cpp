@@ -6,8 +6,7 @@
 namespace caretd::kernels::cuda {
 namespace {
 
-constexpr int kMinSlots = kTileStages;  // an attention tile is in the ring as a whole
-constexpr int kMaxSlots = 24;           // step::kMaxSlots
+constexpr int kMaxSlots = 24;  // step::kMaxSlots
 
 int round_up(int value, int unit) {
   return (value + unit - 1) / unit * unit;
@@ -22,9 +21,9 @@ int routing_bytes(const StepDims& dims, int tokens) {
   return 16 + tokens * kMaxTopK * 4 + distinct * 2 + distinct * tokens;
 }
 
-int attention_bytes(const StepDims& dims) {
-  return kAttentionRows * kv_pitch(dims) + 2 * kAttentionRows * (kAttentionTile + 1) * 4 +
-         kAttentionRows * (kAttentionTile + 8) * 2 + kAttentionRows * 4;
+int attention_bytes(const StepDims& dims, int tile) {
+  return kAttentionRows * kv_pitch(dims) + 2 * kAttentionRows * (tile + 1) * 4 +
+         kAttentionRows * (tile + 8) * 2 + kAttentionRows * 4;
 }
 
 /// The combined rows of the step's tokens, of one token the consumers' sums of 16 columns each, and
@@ -103,16 +102,17 @@ Result<StepShared> plan_shared(const StepDims& dims, int tokens, const DeviceLim
   // A pitch of 64 modulo 128 bytes keeps the rows of neighbouring tokens in different banks.
   const int widest = std::max({dims.hidden, dims.q_rank, dims.kv_rank});
   shared.activation_pitch = round_up(widest * 2, 128) + 64;
-  shared.activation_bytes =
-      round_up(std::max({combine_bytes(tokens, shared.activation_pitch), attention_bytes(dims),
-                         candidate_bytes(dims, limits.multiprocessors),
-                         tokens == 1 ? single_ffn_bytes(dims) : 0}),
-               128);
+  shared.activation_bytes = round_up(std::max({combine_bytes(tokens, shared.activation_pitch),
+                                               attention_bytes(dims, limits.attention_tile),
+                                               candidate_bytes(dims, limits.multiprocessors),
+                                               tokens == 1 ? single_ffn_bytes(dims) : 0}),
+                                     128);
   shared.ring = shared.activations + shared.activation_bytes;
   shared.slot_bytes = round_up(std::max(kMaxChunkBytes, kStageRows * kv_pitch(dims)), 128);
   shared.slots = std::min((limits.shared_bytes - shared.ring) / shared.slot_bytes, kMaxSlots);
   shared.total = shared.ring + shared.slots * shared.slot_bytes;
-  if (shared.slots < kMinSlots ||
+  // An attention tile is in the ring as a whole.
+  if (shared.slots < limits.attention_tile / kStageRows ||
       shared.activations + merge_bytes(limits.multiprocessors) > shared.total) {
     return fail(ErrorKind::unsupported,
                 "this GPU has too little shared memory for a model of this width; use the CPU "
@@ -144,7 +144,7 @@ AttentionPlan plan_attention(std::span<const AttentionRun> runs, int heads, int 
     return (run.tokens * heads + kAttentionRows - 1) / kAttentionRows;
   };
   const auto tiles_of = [](const AttentionRun& run) {
-    return (run.position + run.tokens + kAttentionTile - 1) / kAttentionTile;
+    return (run.position + run.tokens + kPageRows - 1) / kPageRows;
   };
   std::int64_t work = 0;
   for (const AttentionRun& run : runs) {
@@ -167,8 +167,8 @@ AttentionPlan plan_attention(std::span<const AttentionRun> runs, int heads, int 
     for (int group = 0; group < groups_of(run); ++group) {
       for (int split = 0; split < splits; ++split) {
         plan.items.push_back({static_cast<int>(r), group * kAttentionRows,
-                              split * per_split * kAttentionTile,
-                              std::min((split + 1) * per_split, tiles) * kAttentionTile});
+                              split * per_split * kPageRows,
+                              std::min((split + 1) * per_split, tiles) * kPageRows});
       }
     }
   }

@@ -14,14 +14,15 @@ namespace caretd::kernels::cuda {
 /// What planning needs to know of a device.
 struct DeviceLimits {
   int multiprocessors = 0;
-  int shared_bytes = 0;  ///< of dynamic shared memory a block may ask for
+  int shared_bytes = 0;            ///< of dynamic shared memory a block may ask for
+  int attention_tile = kPageRows;  ///< see read_attention_tile()
 };
 
 /// One sentence that names the first size the CUDA kernels cannot work with, if there is one.
 [[nodiscard]] Result<void> check_dims(const StepDims& dims);
 
 /// Divides a block's shared memory for a step of `tokens` tokens; the ring takes what is left.
-/// ErrorKind::unsupported when fewer than three ring slots remain.
+/// ErrorKind::unsupported when an attention tile does not fit into it.
 [[nodiscard]] Result<StepShared> plan_shared(const StepDims& dims, int tokens,
                                              const DeviceLimits& limits);
 

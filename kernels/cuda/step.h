@@ -22,10 +22,8 @@ inline constexpr int kStepMaxLayers = 128;
 inline constexpr int kStepMarks = 2 * kStepMaxLayers + 2;  ///< of the words of one step
 inline constexpr int kMaxExperts = 256;
 inline constexpr int kMaxTopK = 8;
-inline constexpr int kAttentionTile = kPageRows;  ///< KV rows the attention works on at a time
-inline constexpr int kAttentionRows = 16;         ///< (token, head) rows of one attention item
-inline constexpr int kStageRows = 16;             ///< KV rows of one ring stage
-inline constexpr int kTileStages = kAttentionTile / kStageRows;
+inline constexpr int kAttentionRows = 16;  ///< (token, head) rows of one attention item
+inline constexpr int kStageRows = 16;      ///< KV rows of one ring stage
 /// Groups of latent columns in which an item's output is handed on (steps of one token): those that
 /// lanes l, l + 4, ... of one consumer warp hold.
 inline constexpr int kPartialGroups = 32;
@@ -48,6 +46,13 @@ inline constexpr int kStepThreads = kStepConsumers + 128;
 inline constexpr int kTileSumPitch = 20;  ///< floats from one token's 16 rows to the next
 inline constexpr int kTileSumBytes = kStepConsumerWarps * 8 * kTileSumPitch * 4;
 inline constexpr int kStepHeaderBytes = 4096;  ///< of a block's shared memory
+
+/// KV rows the attention works on at a time on a device of that compute capability (times 100): a
+/// page, or half of one where a block has no more than 99 KB of shared memory.
+[[nodiscard]] CARETD_HOST_DEVICE constexpr int attention_tile(int capability) {
+  const bool small = (capability > 800 && capability < 900) || capability >= 1200;
+  return small ? kPageRows / 2 : kPageRows;
+}
 
 /// Sizes of the model, or of this device's share of it.
 struct StepDims {
@@ -341,6 +346,10 @@ struct StepParams {
 
 /// Prepares the kernels for `shared_bytes` of dynamic shared memory a block; once per device.
 [[nodiscard]] cudaError_t prepare_step(Format format, int shared_bytes);
+
+/// How many KV rows the attention of the kernels that this device runs works on at a time, which
+/// depends on what they were compiled for. Writes to `rows`, memory that the device can write.
+[[nodiscard]] cudaError_t read_attention_tile(int* rows, cudaStream_t stream);
 
 /// Launches one step on `blocks` blocks, all of which must be resident together.
 [[nodiscard]] cudaError_t launch_step(Format format, const StepParams& params, int blocks,

@@ -58,7 +58,7 @@ class Pool {
 };
 
 Pool stacks(kStackBytes);
-Pool shared_memories((kMaxSharedBytes + 4095) / 4096 * 4096);
+Pool shared_memories((max_shared_bytes(900) + 4095) / 4096 * 4096);
 
 struct StackAllocator {
   boost::context::stack_context allocate() {
@@ -128,7 +128,7 @@ Block::Block(const Grid& grid, uint3 index, const std::function<void()>& kernel)
 }
 
 void Block::run() {
-  if (grid_.shared_bytes > kMaxSharedBytes) stop("a block asks for too much shared memory");
+  if (grid_.shared_bytes > max_shared_bytes(900)) stop("a block asks for too much shared memory");
   shared_ = shared_memories.take();
   std::memset(shared_, 0xFF, static_cast<std::size_t>(grid_.shared_bytes));
   current_block = this;
@@ -141,7 +141,7 @@ void Block::run() {
       for (int& lazy : laziness_)
         lazy = random_() % 3 == 0 ? 1 + static_cast<int>(random_() % 8) : 1;
     }
-    deliver_copies();
+    run_due_events();
     run_warps();
     if (progress_) {
       last_progress = std::chrono::steady_clock::now();
@@ -206,19 +206,16 @@ void Block::run_warps() {
   }
 }
 
-void Block::deliver_copies() {
-  for (std::size_t i = 0; i < copies_.size();) {
+void Block::run_due_events() {
+  for (std::size_t i = 0; i < events_.size();) {
     if (random_() % 2 == 0) {
       ++i;
       continue;
     }
-    const Copy copy = copies_[i];
-    copies_[i] = copies_.back();
-    copies_.pop_back();
-    std::memcpy(at(copy.to, copy.bytes), copy.from, copy.bytes);
-    auto& word = *reinterpret_cast<std::uint64_t*>(at(copy.barrier, 8));
-    as_barrier(word).missing_bytes -= static_cast<std::int64_t>(copy.bytes);
-    complete_phase_if_due(word);
+    const auto event = std::move(events_[i]);
+    events_[i] = std::move(events_.back());
+    events_.pop_back();
+    event();
     progress_ = true;
   }
 }
@@ -283,7 +280,16 @@ void Block::copy_later(std::uint32_t to, const void* from, std::size_t bytes,
   if (bytes % 16 != 0 || to % 16 != 0 || reinterpret_cast<std::uintptr_t>(from) % 16 != 0) {
     stop("a bulk copy that is not of whole 16 bytes");
   }
-  copies_.push_back({to, from, bytes, barrier});
+  later([=, this] {
+    std::memcpy(at(to, bytes), from, bytes);
+    auto& word = *reinterpret_cast<std::uint64_t*>(at(barrier, 8));
+    as_barrier(word).missing_bytes -= static_cast<std::int64_t>(bytes);
+    complete_phase_if_due(word);
+  });
+}
+
+void Block::later(std::function<void()> event) {
+  events_.push_back(std::move(event));
 }
 
 void Block::sync(int id, int threads) {

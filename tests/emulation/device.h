@@ -28,8 +28,14 @@ namespace caretd::emulation {
 
 inline constexpr int kWarpSize = 32;
 inline constexpr int kWarpgroupSize = 128;
-/// What a block may have: compute capability 9.0.
-inline constexpr int kMaxSharedBytes = 227 * 1024;
+/// Of the device, times 100: 900, or one whose copies and shared memory are those of 8.9.
+#ifndef CARETD_DEVICE_CAPABILITY
+#define CARETD_DEVICE_CAPABILITY 900
+#endif
+/// What a block may have.
+[[nodiscard]] constexpr int max_shared_bytes(int capability) {
+  return (capability >= 900 ? 227 : 99) * 1024;
+}
 
 /// Threads that execute an instruction together: a warp, or a warpgroup.
 struct Group {
@@ -89,8 +95,10 @@ class Block {
   void init_barrier(std::uint32_t barrier, unsigned arrivals);
   void arrive(std::uint32_t barrier, unsigned expected_bytes = 0);
   [[nodiscard]] bool completed(std::uint32_t barrier, unsigned parity);
-  /// Starts a copy that arrives some time later.
+  /// Starts a bulk copy, which arrives some time later.
   void copy_later(std::uint32_t to, const void* from, std::size_t bytes, std::uint32_t barrier);
+  /// Something else that happens some time later.
+  void later(std::function<void()> event);
 
   /// Barriers of threads ("bar"); `threads` of 0 means all that have not left.
   void sync(int id, int threads);
@@ -104,18 +112,11 @@ class Block {
     int arrived = 0;
     unsigned passed = 0;
   };
-  struct Copy {
-    std::uint32_t to;
-    const void* from;
-    std::size_t bytes;
-    std::uint32_t barrier;
-  };
-
   void start_threads();
   Thread& next_to_start();
   void resume(Thread& thread);
   void run_warps();
-  void deliver_copies();
+  void run_due_events();
   void complete_phase_if_due(std::uint64_t& barrier) const;
   [[noreturn]] void report_stall() const;
 
@@ -127,7 +128,7 @@ class Block {
   std::vector<Group> warps_;
   std::vector<Group> warpgroups_;
   std::array<NamedBarrier, 16> barriers_ = {};
-  std::vector<Copy> copies_;
+  std::vector<std::function<void()>> events_;
   std::vector<int> order_;     ///< of warps, in the present round
   std::vector<int> laziness_;  ///< of warps: takes one round in so many
   std::minstd_rand random_;

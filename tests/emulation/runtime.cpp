@@ -13,6 +13,7 @@
 
 namespace {
 
+constexpr int kCapability = CARETD_DEVICE_CAPABILITY;
 constexpr std::size_t kPage = 4096;
 constexpr std::size_t kAlignment = 256;
 
@@ -87,14 +88,15 @@ cudaError_t cudaGetDevice(int* device) {
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int) {
   *properties = {};
   std::strcpy(properties->name, "emulated device");
-  properties->major = 9;
+  properties->major = kCapability / 100;
+  properties->minor = kCapability / 10 % 10;
   properties->multiProcessorCount = multiprocessors();
-  properties->sharedMemPerBlockOptin = caretd::emulation::kMaxSharedBytes;
+  properties->sharedMemPerBlockOptin = caretd::emulation::max_shared_bytes(kCapability);
   properties->totalGlobalMem = std::size_t{16} << 30;
   return cudaSuccess;
 }
 cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int) {
-  *value = attribute == cudaDevAttrComputeCapabilityMajor ? 9 : multiprocessors();
+  *value = attribute == cudaDevAttrComputeCapabilityMajor ? kCapability / 100 : multiprocessors();
   return cudaSuccess;
 }
 /// Tensor copies are not emulated: prefill takes the kernels of older devices.

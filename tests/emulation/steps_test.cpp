@@ -41,31 +41,9 @@ std::vector<std::vector<float>> logits_after(Runner& runner, std::span<const Tok
   return logits;
 }
 
-}  // namespace
-
-TEST_CASE("steps and prefill of every kind agree with the CPU", "[emulated]") {
-  give_multiprocessors("4");
-  const auto [shape, format] = GENERATE(table<const char*, WeightFormat>(
-      {{"small-full", WeightFormat::bf16}, {"small", WeightFormat::fp8_block}}));
-  CAPTURE(shape);
-  const TemporaryFolder folder;
-  const auto path = folder.path() / "model";
-  const auto config = shape_by_name(shape);
-  REQUIRE(config);
-  REQUIRE(write_checkpoint(path, *config, {.seed = 11, .format = format, .threads = 2}));
-  const auto checkpoint = open_checkpoint(path);
-  const auto cpu = cpu_runner(checkpoint);
-  const auto gpu = gpu_runner(checkpoint);
-  // Single tokens, steps of one and of two column tiles, a prefill behind cached tokens.
-  const auto tokens = random_tokens(46, config->vocab_size, 1);
-  const auto found = logits_of(*gpu, tokens, {1, 1, 3, 9, 20, 12});
-  CHECK(median_error(found, logits_of(*cpu, tokens, {46})) < 0.03);
-}
-
-TEST_CASE("a token at Lite's sizes answers as several together", "[emulated][lite]") {
+/// Two layers of the true widths, one of them with experts.
+void compare_lite_steps(bool fp8) {
   give_multiprocessors("66");
-  const bool fp8 = GENERATE(false, true);
-  CAPTURE(fp8);
   const auto config = shape_by_name("lite", 2);
   REQUIRE(config);
   const auto runner =
@@ -83,4 +61,33 @@ TEST_CASE("a token at Lite's sizes answers as several together", "[emulated][lit
   // The same bits, however the warps of this run were scheduled.
   const bool same = logits_after(**runner, before, last, 1) == single;
   CHECK(same);
+}
+
+}  // namespace
+
+TEST_CASE("steps and prefill of every kind agree with the CPU", "[emulated][steps]") {
+  give_multiprocessors("4");
+  const auto [shape, format] = GENERATE(table<const char*, WeightFormat>(
+      {{"small-full", WeightFormat::bf16}, {"small", WeightFormat::fp8_block}}));
+  CAPTURE(shape);
+  const TemporaryFolder folder;
+  const auto path = folder.path() / "model";
+  const auto config = shape_by_name(shape);
+  REQUIRE(config);
+  REQUIRE(write_checkpoint(path, *config, {.seed = 11, .format = format, .threads = 2}));
+  const auto checkpoint = open_checkpoint(path);
+  const auto cpu = cpu_runner(checkpoint);
+  const auto gpu = gpu_runner(checkpoint);
+  // Single tokens, steps of one and of two column tiles, prefills, a step across two pages.
+  const auto tokens = random_tokens(70, config->vocab_size, 1);
+  const auto found = logits_of(*gpu, tokens, {1, 1, 3, 9, 20, 28, 8});
+  CHECK(median_error(found, logits_of(*cpu, tokens, {70})) < 0.03);
+}
+
+TEST_CASE("a BF16 token at Lite's sizes answers as several together", "[emulated][steps][bf16]") {
+  compare_lite_steps(false);
+}
+
+TEST_CASE("an FP8 token at Lite's sizes answers as several together", "[emulated][steps]") {
+  compare_lite_steps(true);
 }

@@ -7,6 +7,19 @@
 
 namespace caretd::kernels::cuda::CARETD_STEP_NAMESPACE {
 
+#if !defined(CARETD_DEVICE_CAPABILITY) && defined(__CUDA_ARCH__)
+#define CARETD_DEVICE_CAPABILITY __CUDA_ARCH__
+#elif !defined(CARETD_DEVICE_CAPABILITY)
+#define CARETD_DEVICE_CAPABILITY 0  // the compiler's pass over host code
+#endif
+inline constexpr int kAttentionTile = attention_tile(CARETD_DEVICE_CAPABILITY);
+inline constexpr int kTileStages = kAttentionTile / kStageRows;
+
+/// The row of its page with which the tile of KV rows from position `begin` on starts.
+[[nodiscard]] __device__ __forceinline__ int row_in_page(int begin) {
+  return kAttentionTile < kPageRows ? begin % kPageRows : 0;
+}
+
 [[nodiscard]] __device__ __forceinline__ __nv_bfloat16* page_row(const StepParams& p, int page,
                                                                  int layer, int row) {
   const std::int64_t width = sizes(p).kv_width();
@@ -152,8 +165,8 @@ __device__ __forceinline__ void absorb_queries(Block& block) {
 struct AttentionShared {
   int pitch;               ///< bytes of a query or KV row
   std::uint32_t query;     ///< [16] rows
-  float* scores[4];        ///< of each quarter of the width: [16][65]
-  __nv_bfloat16* weights;  ///< [16][72]
+  float* scores[4];        ///< of each quarter of the width: [16][kScorePitch]
+  __nv_bfloat16* weights;  ///< [16][kWeightPitch]
   float* factor;           ///< [16]: rescaling of what was accumulated before
 
   static constexpr int kScorePitch = kAttentionTile + 1;
@@ -233,11 +246,12 @@ __device__ __forceinline__ bool fetch_fresh_rows(const Block& block, int layer, 
   if (begin + kAttentionTile <= fresh) return false;
   const int pieces = sizes(p).kv_width() / 8;
   const int page = p.batch.pages[run.first_page + begin / kPageRows];
+  const int first = row_in_page(begin);
   const int end = min(fresh + run.tokens - begin, kAttentionTile);
 #pragma unroll 1
   for (int row = max(fresh - begin, 0) + block.warp; row < end; row += kStepConsumerWarps) {
     const std::uint32_t to = tile.row(row, pitch);
-    const __nv_bfloat16* from = page_row(p, page, layer, row);
+    const __nv_bfloat16* from = page_row(p, page, layer, first + row);
     for (int piece = block.lane; piece < pieces; piece += 32) {
       copy_async_16(to + piece * 16, from + piece * 8);
     }
@@ -251,7 +265,7 @@ __device__ __forceinline__ bool fetch_fresh_rows(const Block& block, int layer, 
 inline constexpr int kScoreParts = 4;
 inline constexpr int kScoreStages = kTileStages * kScoreParts / kStepConsumerWarps;
 
-/// scores[part][16][64].
+/// scores[part][16][tile].
 __device__ __forceinline__ void score_tile(const Block& block, const AttentionShared& shared,
                                            const KvTile& tile) {
   const int lane = block.lane;
@@ -300,9 +314,11 @@ __device__ __forceinline__ void score_tile(const Block& block, const AttentionSh
 }
 
 inline constexpr int kRowsPerWarp = kAttentionRows / kStepConsumerWarps;
+inline constexpr int kKeysPerLane = kAttentionTile / 32;
+static_assert(kKeysPerLane == 1 || kKeysPerLane == 2);
 
-/// Online softmax of one tile: warp w takes rows w, w + warps, ..., a lane two KV rows. `visible`
-/// is the number of leading rows of the tile that a query row may see.
+/// Online softmax of one tile: warp w takes rows w, w + warps, ..., a lane one KV row or two.
+/// `visible` is the number of leading rows of the tile that a query row may see.
 __device__ __forceinline__ void weigh_tile(const Block& block, const AttentionShared& shared,
                                            const int (&visible)[kRowsPerWarp], int begin,
                                            float2 (&running)[kRowsPerWarp]) {
@@ -310,24 +326,25 @@ __device__ __forceinline__ void weigh_tile(const Block& block, const AttentionSh
   for (int r = 0; r < kRowsPerWarp; ++r) {
     const int row = block.warp + r * kStepConsumerWarps;
     const int at = row * AttentionShared::kScorePitch + block.lane;
-    float score[2];
+    float score[kKeysPerLane];
 #pragma unroll
-    for (int i = 0; i < 2; ++i) {
+    for (int i = 0; i < kKeysPerLane; ++i) {
       score[i] = 0.0F;
 #pragma unroll
       for (int part = 0; part < kScoreParts; ++part) score[i] += shared.scores[part][at + i * 32];
       const bool seen = begin + block.lane + i * 32 < visible[r];
       score[i] = seen ? score[i] * block.p.dims.softmax_scale_log2 : -INFINITY;
     }
-    const float maximum = fmaxf(running[r].x, warp_max(fmaxf(score[0], score[1])));
+    const float maximum = fmaxf(running[r].x, warp_max(fmaxf(score[0], score[kKeysPerLane - 1])));
     const bool none = maximum == -INFINITY;
     const float first = none ? 0.0F : exp2f(score[0] - maximum);
-    const float second = none ? 0.0F : exp2f(score[1] - maximum);
+    const float second =
+        none || kKeysPerLane == 1 ? 0.0F : exp2f(score[kKeysPerLane - 1] - maximum);
     const float factor = running[r].x == -INFINITY ? 0.0F : exp2f(running[r].x - maximum);
     running[r] = make_float2(maximum, running[r].y * factor + warp_sum(first + second));
     __nv_bfloat16* weights = shared.weights + row * AttentionShared::kWeightPitch + block.lane;
     weights[0] = __float2bfloat16(first);
-    weights[32] = __float2bfloat16(second);
+    if (kKeysPerLane == 2) weights[32] = __float2bfloat16(second);
     if (block.lane == 0) shared.factor[row] = factor;
   }
 }
@@ -335,7 +352,8 @@ __device__ __forceinline__ void weigh_tile(const Block& block, const AttentionSh
 /// The latent columns of a warp, eight to a tile, at most: the rank is 512 or less.
 inline constexpr int kMaxColumnTiles = 512 / 8 / kStepConsumerWarps;
 
-/// out += weights [16 x 64] * latent [64 x this warp's columns]; gives what release() waits for.
+/// out += weights [16 x tile] * latent [tile x this warp's columns]; gives what release() waits
+/// for.
 __device__ __forceinline__ unsigned accumulate_tile(const Block& block,
                                                     const AttentionShared& shared, const KvTile& kv,
                                                     float (&out)[kMaxColumnTiles][4]) {
@@ -350,24 +368,33 @@ __device__ __forceinline__ unsigned accumulate_tile(const Block& block,
   for (int i = 0; i < kTileStages; ++i) weights[i] = load_matrix_x4(a + i * 32);
   // Lanes 0-15 address the rows of one stage, lanes 16-31 those of the next.
   const unsigned row = lane % kStageRows * shared.pitch;
-  const std::uint32_t first = (lane < 16 ? kv.stage[0] : kv.stage[1]) + row;
-  const std::uint32_t second = (lane < 16 ? kv.stage[2] : kv.stage[3]) + row;
+  std::uint32_t pair[kTileStages / 2];
+#pragma unroll
+  for (int i = 0; i < kTileStages / 2; ++i) {
+    pair[i] = (lane < 16 ? kv.stage[2 * i] : kv.stage[2 * i + 1]) + row;
+  }
   unsigned loaded = 0;
 #pragma unroll
   for (int tile = 0; tile < kMaxColumnTiles; ++tile) {
     if (tile >= tiles) break;
     const int column = (block.warp * tiles + tile) * 8;
-    const uint4 early = load_matrix_x4_transposed(first + column * 2);
-    const uint4 late = load_matrix_x4_transposed(second + column * 2);
-    loaded = early.x ^ late.x;  // loads of a warp end in their order
+    uint4 latent[kTileStages / 2];
+#pragma unroll
+    for (int i = 0; i < kTileStages / 2; ++i) {
+      latent[i] = load_matrix_x4_transposed(pair[i] + column * 2);
+    }
+    // Loads of a warp end in their order.
+    loaded = latent[0].x;
+    if constexpr (kTileStages > 2) loaded ^= latent[kTileStages / 2 - 1].x;
     out[tile][0] *= low;
     out[tile][1] *= low;
     out[tile][2] *= high;
     out[tile][3] *= high;
-    multiply_accumulate(out[tile], weights[0], early.x, early.y);
-    multiply_accumulate(out[tile], weights[1], early.z, early.w);
-    multiply_accumulate(out[tile], weights[2], late.x, late.y);
-    multiply_accumulate(out[tile], weights[3], late.z, late.w);
+#pragma unroll
+    for (int i = 0; i < kTileStages / 2; ++i) {
+      multiply_accumulate(out[tile], weights[2 * i], latent[i].x, latent[i].y);
+      multiply_accumulate(out[tile], weights[2 * i + 1], latent[i].z, latent[i].w);
+    }
   }
   return loaded;
 }

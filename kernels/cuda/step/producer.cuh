@@ -96,8 +96,10 @@ __device__ __forceinline__ void send_kv(Sender& sender, int layer) {
 #pragma unroll 1
       for (int row = 0; row < kAttentionTile; row += kStageRows) {
         const std::uint32_t to = sender.claim();
-        bulk_load_rows(to, pitch, reinterpret_cast<const std::byte*>(page_row(p, page, layer, row)),
-                       kStageRows, row_bytes, sender.full(), block.lane);
+        bulk_load_rows(
+            to, pitch,
+            reinterpret_cast<const std::byte*>(page_row(p, page, layer, row_in_page(begin) + row)),
+            kStageRows, row_bytes, sender.full(), block.lane);
         sender.block.next.advance(p.shared.slots);
       }
     }

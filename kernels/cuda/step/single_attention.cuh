@@ -179,7 +179,7 @@ __device__ __forceinline__ void await_queries(const Block& block, const Attentio
 __device__ __forceinline__ bool await_fresh_row(const Block& block, const AttentionShared& shared,
                                                 const KvTile& tile, int begin, unsigned mark) {
   const int row = block.header->token[0].position - begin;
-  if (row >= kAttentionTile) return false;
+  if (row >= kAttentionTile || (kAttentionTile < kPageRows && row < 0)) return false;
   const int pair = static_cast<int>(threadIdx.x);
   const bool wanted = pair < kSingle.kv_width() / 4;
   const StepWord* from = block.p.words.fresh;

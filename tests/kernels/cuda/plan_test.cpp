@@ -17,6 +17,8 @@ StepDims lite() {
 }
 
 constexpr DeviceLimits kH200{132, 232448};
+constexpr DeviceLimits kRtx4090{128, 101376, attention_tile(890)};
+constexpr DeviceLimits kRtx3090{82, 101376, attention_tile(860)};
 
 }  // namespace
 
@@ -76,11 +78,24 @@ TEST_CASE("a block's shared memory holds every step of the Lite model on an H200
     const auto shared = plan_shared(lite(), tokens, kH200);
     REQUIRE(shared);
     CHECK(shared->total <= kH200.shared_bytes);
-    CHECK(shared->slots >= kTileStages);
+    CHECK(shared->slots >= kH200.attention_tile / kStageRows);
     CHECK(shared->ring % 128 == 0);
     CHECK(shared->activation_pitch % 128 == 64);
   }
   CHECK(*max_step_tokens(lite(), kH200) == 16);
+}
+
+TEST_CASE("a block with 99 KB of shared memory holds steps of up to eight tokens of Lite") {
+  for (const DeviceLimits& limits : {kRtx3090, kRtx4090}) {
+    CHECK(*max_step_tokens(lite(), limits) == 8);
+    for (int tokens = 1; tokens <= 8; ++tokens) {
+      const auto shared = plan_shared(lite(), tokens, limits);
+      REQUIRE(shared);
+      CHECK(shared->total <= limits.shared_bytes);
+      CHECK(shared->slots >= (tokens == 1 ? 3 : limits.attention_tile / kStageRows));
+    }
+  }
+  CHECK_FALSE(plan_shared(lite(), 1, {128, 101376, kPageRows}));
 }
 
 TEST_CASE("attention plans cover every row and every position once") {
@@ -99,16 +114,14 @@ TEST_CASE("attention plans cover every row and every position once") {
         for (const AttentionItem& item : plan.items) {
           if (item.run != static_cast<int>(r)) continue;
           CHECK(item.begin < item.end);
-          for (int at = item.begin; at < item.end; at += kAttentionTile) {
+          for (int at = item.begin; at < item.end; at += kPageRows) {
             covered[static_cast<std::size_t>(item.first_row / 16)].push_back(at);
           }
         }
         for (const auto& tiles : covered) {
-          REQUIRE(static_cast<int>(tiles.size()) * kAttentionTile >=
-                  runs[r].position + runs[r].tokens);
+          REQUIRE(static_cast<int>(tiles.size()) * kPageRows >= runs[r].position + runs[r].tokens);
           for (std::size_t i = 0; i < tiles.size(); ++i) {
-            if (tiles[i] != static_cast<int>(i) * kAttentionTile)
-              FAIL("a tile is missing or twice");
+            if (tiles[i] != static_cast<int>(i) * kPageRows) FAIL("a tile is missing or twice");
           }
         }
       }

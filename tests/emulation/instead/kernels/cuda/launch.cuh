@@ -26,7 +26,8 @@ template <typename Parameters>
 
 template <typename... Parameters>
 [[nodiscard]] cudaError_t allow_shared(void (*)(Parameters...), int bytes) {
-  return bytes <= emulation::kMaxSharedBytes ? cudaSuccess : cudaErrorInvalidValue;
+  return bytes <= emulation::max_shared_bytes(CARETD_DEVICE_CAPABILITY) ? cudaSuccess
+                                                                        : cudaErrorInvalidValue;
 }
 
 }  // namespace caretd::kernels::cuda

@@ -1,5 +1,5 @@
 // Stands in for kernels/cuda/ptx.cuh: the same functions on the emulated device, which has what
-// compute capability 9.0a has.
+// compute capability 9.0a has, or what 8.9 has.
 #pragma once
 
 #include <cstring>
@@ -9,9 +9,9 @@
 
 namespace caretd::kernels::cuda {
 
-#define CARETD_BULK_COPY 1
-#define CARETD_REGISTER_TRANSFER 1
-#define CARETD_WARPGROUP_PRODUCTS 1
+#define CARETD_BULK_COPY (CARETD_DEVICE_CAPABILITY >= 900)
+#define CARETD_REGISTER_TRANSFER (CARETD_DEVICE_CAPABILITY == 900)
+#define CARETD_WARPGROUP_PRODUCTS (CARETD_DEVICE_CAPABILITY == 900)
 
 inline int block_index() {
   return static_cast<int>(emulation::block().index().x);
@@ -59,6 +59,7 @@ void copy_async_wait() {
   emulation::finish_copies(kPending);
 }
 
+#if CARETD_BULK_COPY
 inline constexpr unsigned kBulkLoadArrivals = 1;
 
 inline void bulk_load(std::uint32_t to, const std::byte* from, unsigned bytes,
@@ -79,6 +80,27 @@ inline void bulk_load_rows(std::uint32_t to, int pitch, const std::byte* from, i
   }
   __syncwarp();
 }
+#else
+inline constexpr unsigned kBulkLoadArrivals = 32;
+
+inline void bulk_load_rows(std::uint32_t to, int pitch, const std::byte* from, int rows,
+                           unsigned bytes, std::uint32_t barrier, int lane) {
+  emulation::Block& block = emulation::block();
+  block.later([=, &block] {
+    for (int row = 0; row < rows; ++row) {
+      for (unsigned at = static_cast<unsigned>(lane) * 16; at < bytes; at += 32 * 16) {
+        std::memcpy(block.at(to + static_cast<unsigned>(row * pitch) + at, 16),
+                    from + static_cast<unsigned>(row) * bytes + at, 16);
+      }
+    }
+    block.arrive(barrier);
+  });
+}
+inline void bulk_load(std::uint32_t to, const std::byte* from, unsigned bytes,
+                      std::uint32_t barrier, int lane) {
+  bulk_load_rows(to, 0, from, 1, bytes, barrier, lane);
+}
+#endif
 inline void fence_bulk_copies() {}
 inline void prefetch_l2(const std::byte*, unsigned, int) {}
 

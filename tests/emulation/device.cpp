@@ -16,14 +16,15 @@ namespace caretd::emulation {
 namespace {
 
 constexpr std::uint32_t kSharedBase = 1024;
+constexpr std::size_t kPage = 4096;
 constexpr std::size_t kStackBytes = std::size_t{128} << 10;
 constexpr std::chrono::seconds kPatience{60};
 
 /// Where a fiber goes when it pauses.
 thread_local boost::context::fiber scheduler;
 
-/// Memory that a block needs while it runs, kept for the next one: fresh pages cost more than what
-/// most blocks compute.
+/// Memory that a block needs while it runs, between two pages that may not be touched. It is kept
+/// for the next block: fresh pages cost more than what most blocks compute.
 class Pool {
  public:
   explicit Pool(std::size_t bytes) : bytes_(bytes) {}
@@ -37,19 +38,17 @@ class Pool {
         return piece;
       }
     }
-    // The page behind it stays forbidden.
-    constexpr std::size_t kPage = 4096;
-    void* memory = mmap(nullptr, bytes_ + kPage, PROT_READ | PROT_WRITE,
+    void* memory = mmap(nullptr, bytes_ + 2 * kPage, PROT_NONE,
                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (memory == MAP_FAILED) stop("no memory left for another thread");
-    mprotect(static_cast<std::byte*>(memory) + bytes_, kPage, PROT_NONE);
-    return static_cast<std::byte*>(memory);
+    std::byte* piece = static_cast<std::byte*>(memory) + kPage;
+    if (mprotect(piece, bytes_, PROT_READ | PROT_WRITE) != 0) stop("no more mappings allowed");
+    return piece;
   }
   void give_back(std::byte* piece) {
     const std::scoped_lock lock(mutex_);
     free_.push_back(piece);
   }
-  [[nodiscard]] std::size_t bytes() const { return bytes_; }
 
  private:
   std::size_t bytes_;
@@ -58,7 +57,7 @@ class Pool {
 };
 
 Pool stacks(kStackBytes);
-Pool shared_memories((max_shared_bytes(900) + 4095) / 4096 * 4096);
+Pool shared_memories((max_shared_bytes(900) + kPage - 1) / kPage * kPage);
 
 struct StackAllocator {
   boost::context::stack_context allocate() {
@@ -138,8 +137,9 @@ void Block::run() {
   for (unsigned round = 0; unfinished_ > 0; ++round) {
     progress_ = false;
     if (round % 64 == 0) {
-      for (int& lazy : laziness_)
+      for (int& lazy : laziness_) {
         lazy = random_() % 3 == 0 ? 1 + static_cast<int>(random_() % 8) : 1;
+      }
     }
     run_due_events();
     run_warps();
@@ -147,8 +147,8 @@ void Block::run() {
       last_progress = std::chrono::steady_clock::now();
       idle_rounds = 0;
     } else if (++idle_rounds > 4) {
-      // What the block waits for comes from others, which need the processor the more of them there
-      // are.
+      // What the block waits for comes from others: the more there are, the more they need the
+      // processor.
       const int longest = 6 * static_cast<int>(grid_.blocks.x);
       std::this_thread::sleep_for(std::chrono::microseconds(std::min(10 * idle_rounds, longest)));
       if (std::chrono::steady_clock::now() - last_progress > kPatience) report_stall();

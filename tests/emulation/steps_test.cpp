@@ -1,5 +1,4 @@
-// The CUDA kernels on the emulated device: what tests/gpu asks of a GPU, at sizes that a CPU can
-// do.
+// The CUDA kernels on an emulated device: what tests/gpu asks of a GPU, at sizes that a CPU can do.
 #include <cstdlib>
 
 #include "engine/checkpoint/checkpoint_writer.h"

@@ -21,7 +21,8 @@ std::vector<std::string> step_operations(const kernels::cuda::StepDims& dims,
   }
   if (candidates) {
     names.emplace_back("head and best of each block");
-    names.emplace_back("merge candidates");
+    names.emplace_back("hand on candidates");
+    names.emplace_back("rank candidates");
   }
   return names;
 }

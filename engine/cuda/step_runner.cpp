@@ -84,7 +84,8 @@ Result<void> StepRunner::allocate(const DeviceModel& model) {
   allocate_to(b.topk_expert, tokens * gpu::kMaxTopK);
   allocate_to(b.topk_weight, tokens * gpu::kMaxTopK);
   allocate_to(b.logits, tokens * size(dims.vocab));
-  allocate_to(b.keys, tokens * blocks * gpu::kCandidateCount);
+  allocate_to(b.largest, tokens * blocks * gpu::kStepConsumerWarps);
+  allocate_to(b.keys, tokens * gpu::kMergedCandidates);
   allocate_to(b.exponential, tokens * blocks);
   gpu::StepWords& w = params_.words;
   allocate_to(w.x, size(dims.hidden));

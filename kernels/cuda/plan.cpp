@@ -41,18 +41,10 @@ int single_ffn_bytes(const StepDims& dims) {
   return std::max(dims.ffn_width() * 2, passes * kSplitPassBytes);
 }
 
-/// Keys of the logits a block computes; merging the blocks' keys reaches into the ring, which is
-/// empty by then.
-int candidate_bytes(const StepDims& dims, int blocks) {
-  const int tiles = (dims.vocab + kTileRows - 1) / kTileRows;
-  const int rows = (tiles + blocks - 1) / blocks * kTileRows;
-  int size = kCandidateCount;
-  while (size < rows) size *= 2;
-  return size * 8;
-}
-
-int merge_bytes(int blocks) {
-  return std::max((blocks + 1) / 2, kMergedCandidates / kCandidateCount + 1) * kCandidateCount * 8;
+/// The largest keys of all blocks' parts, and then those of a row's list and the best of them.
+int candidate_bytes(int blocks) {
+  const int largest = std::max(blocks, kCandidateCount * 2);
+  return std::max(largest, kMergedCandidates + kCandidateCount) * 8;
 }
 
 Result<void> multiple_of(int value, int unit, const char* name) {
@@ -102,18 +94,17 @@ Result<StepShared> plan_shared(const StepDims& dims, int tokens, const DeviceLim
   // A pitch of 64 modulo 128 bytes keeps the rows of neighbouring tokens in different banks.
   const int widest = std::max({dims.hidden, dims.q_rank, dims.kv_rank});
   shared.activation_pitch = round_up(widest * 2, 128) + 64;
-  shared.activation_bytes = round_up(std::max({combine_bytes(tokens, shared.activation_pitch),
-                                               attention_bytes(dims, limits.attention_tile),
-                                               candidate_bytes(dims, limits.multiprocessors),
-                                               tokens == 1 ? single_ffn_bytes(dims) : 0}),
-                                     128);
+  shared.activation_bytes = round_up(
+      std::max({combine_bytes(tokens, shared.activation_pitch),
+                attention_bytes(dims, limits.attention_tile),
+                candidate_bytes(limits.multiprocessors), tokens == 1 ? single_ffn_bytes(dims) : 0}),
+      128);
   shared.ring = shared.activations + shared.activation_bytes;
   shared.slot_bytes = round_up(std::max(kMaxChunkBytes, kStageRows * kv_pitch(dims)), 128);
   shared.slots = std::min((limits.shared_bytes - shared.ring) / shared.slot_bytes, kMaxSlots);
   shared.total = shared.ring + shared.slots * shared.slot_bytes;
   // An attention tile is in the ring as a whole.
-  if (shared.slots < limits.attention_tile / kStageRows ||
-      shared.activations + merge_bytes(limits.multiprocessors) > shared.total) {
+  if (shared.slots < limits.attention_tile / kStageRows) {
     return fail(ErrorKind::unsupported,
                 "this GPU has too little shared memory for a model of this width; use the CPU "
                 "runner");

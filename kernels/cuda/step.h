@@ -29,7 +29,7 @@ inline constexpr int kStageRows = 16;      ///< KV rows of one ring stage
 inline constexpr int kPartialGroups = 32;
 inline constexpr int kMaxSplits = 256;  ///< pieces of a run's KV rows
 inline constexpr int kCandidateCount = 64;
-inline constexpr int kMergedCandidates = 1024;  ///< of all blocks, ranked at once; a multiple of 64
+inline constexpr int kMergedCandidates = 1024;  ///< of all blocks, ranked at once
 inline constexpr int kRouterParts = 4;          ///< blocks that share the columns of a router row
 inline constexpr int kLogitParts = 4;           ///< words of a router's logit (one token)
 inline constexpr int kProfileMarks = 2048;
@@ -227,7 +227,8 @@ struct StepBuffers {
   int* topk_expert = nullptr;          ///< [T, kMaxTopK]
   float* topk_weight = nullptr;        ///< [T, kMaxTopK]
   float* logits = nullptr;             ///< [outputs, vocab]
-  std::uint64_t* keys = nullptr;       ///< [outputs, blocks, kCandidateCount]
+  std::uint64_t* largest = nullptr;    ///< [outputs, blocks, parts]: keys of logits (step/head.cuh)
+  std::uint64_t* keys = nullptr;       ///< [outputs, kMergedCandidates], in no order
   float2* exponential = nullptr;       ///< [outputs, blocks]: maximum and sum of exponentials
 };
 
@@ -265,7 +266,8 @@ struct StepCounters {
   unsigned barrier = 0;
   unsigned routed = 0;    ///< tokens whose experts are chosen, over all layers
   unsigned distinct = 0;  ///< experts read by this step, over all layers (statistics)
-  unsigned router[kStepMaxTokens] = {};  ///< parts of logits written, over all layers
+  unsigned router[kStepMaxTokens] = {};      ///< parts of logits written, over all layers
+  unsigned candidates[kStepMaxTokens] = {};  ///< keys in an output's list, or too many for it
 };
 
 /// One row of output; the array lies in host memory that the device can write.

@@ -1,5 +1,6 @@
-// Logits and the likeliest tokens: every block sorts the logits it computed itself and hands on its
-// best 64; one block a row merges them.
+// Logits and the likeliest tokens. Every block publishes the largest of its logits. The 64th
+// largest of those bounds the 64th largest of all from below, so that blocks hand on only what is
+// not below it, some hundred of them, which one block a row ranks.
 #pragma once
 
 #include "kernels/cuda/step/norm.cuh"
@@ -32,29 +33,6 @@ __device__ __forceinline__ void compute_logits(Block& block) {
       });
 }
 
-/// Sorts keys[0, size) in descending order; size is a power of two. All consumer threads.
-__device__ __forceinline__ void sort_descending(std::uint64_t* keys, int size) {
-#pragma unroll 1
-  for (int width = 2; width <= size; width *= 2) {
-#pragma unroll 1
-    for (int distance = width / 2; distance > 0; distance /= 2) {
-#pragma unroll 1
-      for (int i = threadIdx.x; i < size / 2; i += kStepConsumers) {
-        const int low = i / distance * distance * 2 + i % distance;
-        const int high = low + distance;
-        const bool descending = (low & width) == 0;
-        const std::uint64_t a = keys[low];
-        const std::uint64_t b = keys[high];
-        if ((a < b) == descending) {
-          keys[low] = b;
-          keys[high] = a;
-        }
-      }
-      consumer_sync();
-    }
-  }
-}
-
 /// The maximum and the sum of exponentials over all consumer threads' own pairs, in a fixed order;
 /// valid in thread 0.
 __device__ __forceinline__ float2 reduce_exponentials(const Block& block, float2 mine) {
@@ -76,74 +54,58 @@ __device__ __forceinline__ float2 reduce_exponentials(const Block& block, float2
   return total;
 }
 
-/// The best 64 of the logits this block computed, for every output row.
-__device__ __forceinline__ void select_own_candidates(const Block& block) {
+/// Calls visit(key, logit) for the logits of an output row that this block computed.
+template <class Visit>
+__device__ __forceinline__ void for_own_keys(const Block& block, int output, Visit&& visit) {
   const StepParams& p = block.p;
   const Share share(block, PackedShape{Format::bf16, sizes(p).vocab, sizes(p).hidden}.tiles());
-  const int rows = share.count * kTileRows;
-  int size = kCandidateCount;
-  while (size < rows) size *= 2;
-  auto* keys = reinterpret_cast<std::uint64_t*>(block.activations());
+  const float* logits = p.buffers.logits + static_cast<std::int64_t>(output) * sizes(p).vocab;
+#pragma unroll 1
+  for (int i = threadIdx.x; i < share.count * kTileRows; i += kStepConsumers) {
+    const int id = share.tile(i / kTileRows) * kTileRows + i % kTileRows;
+    if (id >= p.dims.real_vocab) continue;
+    visit(candidate_key(logits[id], id), logits[id]);
+  }
+}
+
+/// How many parts of a block publish the largest of their keys, so that there are 64 of these.
+[[nodiscard]] __device__ __forceinline__ int key_parts(const Block& block) {
+  int parts = 1;
+  while (parts < kStepConsumerWarps && parts * block.blocks < kCandidateCount) parts *= 2;
+  return parts;
+}
+
+/// Publishes the largest keys of the block's parts and its sum of exponentials, of every row.
+__device__ __forceinline__ void publish_largest(const Block& block) {
+  const StepParams& p = block.p;
+  const int parts = key_parts(block);
+  auto* of_warp =
+      reinterpret_cast<std::uint64_t*>(block.scratch() + kStepConsumerWarps * sizeof(float2));
 #pragma unroll 1
   for (int output = 0; output < p.batch.outputs; ++output) {
-    const float* logits = p.buffers.logits + static_cast<std::int64_t>(output) * sizes(p).vocab;
+    std::uint64_t largest = 0;
     float2 mine = make_float2(-INFINITY, 0.0F);
-#pragma unroll 1
-    for (int i = threadIdx.x; i < size; i += kStepConsumers) {
-      const int id =
-          i < rows ? share.tile(i / kTileRows) * kTileRows + i % kTileRows : sizes(p).vocab;
-      std::uint64_t key = 0;
-      if (id < p.dims.real_vocab) {
-        const float logit = logits[id];
-        key = candidate_key(logit, id);
-        const float maximum = fmaxf(mine.x, logit);
-        mine = make_float2(maximum, mine.y * expf(mine.x - maximum) + expf(logit - maximum));
-      }
-      keys[i] = key;
+    for_own_keys(block, output, [&](std::uint64_t key, float logit) {
+      largest = max(largest, key);
+      const float maximum = fmaxf(mine.x, logit);
+      mine = make_float2(maximum, mine.y * expf(mine.x - maximum) + expf(logit - maximum));
+    });
+#pragma unroll
+    for (int offset = 16; offset > 0; offset /= 2) {
+      largest = max(largest, __shfl_xor_sync(~0U, largest, offset));
     }
-    consumer_sync();
-    sort_descending(keys, size);
-    const std::int64_t slot = static_cast<std::int64_t>(output) * block.blocks + block.index;
-    if (threadIdx.x < kCandidateCount) {
-      p.buffers.keys[slot * kCandidateCount + threadIdx.x] = keys[threadIdx.x];
-    }
+    if (block.lane == 0) of_warp[block.warp] = largest;
     const float2 total = reduce_exponentials(block, mine);
-    if (threadIdx.x == 0) p.buffers.exponential[slot] = total;
-  }
-}
-
-/// Sorts `lists` bitonic sequences of 64 in descending order. All consumer threads.
-__device__ __forceinline__ void sort_bitonic_lists(std::uint64_t* keys, int lists) {
-#pragma unroll 1
-  for (int distance = kCandidateCount / 2; distance > 0; distance /= 2) {
-#pragma unroll 1
-    for (int i = threadIdx.x; i < lists * kCandidateCount / 2; i += kStepConsumers) {
-      const int low = i / distance * distance * 2 + i % distance;
-      const std::uint64_t a = keys[low];
-      const std::uint64_t b = keys[low + distance];
-      keys[low] = max(a, b);
-      keys[low + distance] = min(a, b);
+    const std::int64_t slot = static_cast<std::int64_t>(output) * block.blocks + block.index;
+    const int part = static_cast<int>(threadIdx.x);
+    if (part == 0) p.buffers.exponential[slot] = total;
+    if (part < parts) {
+      std::uint64_t best = 0;
+      for (int w = part; w < kStepConsumerWarps; w += parts) best = max(best, of_warp[w]);
+      p.buffers.largest[slot * parts + part] = best;
     }
     consumer_sync();
   }
-}
-
-/// Halves `lists` (even or odd, more than one) descending lists of 64, keeping the best 64 of each
-/// pair: the larger of a[i] and b[63 - i] form a bitonic sequence (Batcher 1968).
-/// `from` may be `keys` itself.
-__device__ __forceinline__ int merge_lists(std::uint64_t* keys, const std::uint64_t* from,
-                                           int lists) {
-  const int half = (lists + 1) / 2;  // list i merges with list half + i
-#pragma unroll 1
-  for (int i = threadIdx.x; i < half * kCandidateCount; i += kStepConsumers) {
-    const int other = half + i / kCandidateCount;
-    const std::uint64_t rival =
-        other < lists ? from[(other + 1) * kCandidateCount - 1 - i % kCandidateCount] : 0;
-    keys[i] = max(from[i], rival);
-  }
-  consumer_sync();
-  sort_bitonic_lists(keys, half);
-  return half;
 }
 
 /// How many of keys[0, count) are larger than `key`.
@@ -154,71 +116,101 @@ __device__ __forceinline__ int rank_of(std::uint64_t key, const std::uint64_t* k
   return rank;
 }
 
-/// The best 64 of all blocks' lists in keys[0, 64), by way of those keys that are at least as large
-/// as the 64th largest of the lists' first ones: no other can be among them. false where these are
-/// too many, as they are when one block has nearly all of the best. `keys` has room for
-/// kMergedCandidates + kCandidateCount. All consumer threads.
-__device__ __forceinline__ bool merge_by_rank(const Block& block, std::uint64_t* keys,
-                                              const std::uint64_t* from) {
+/// Puts the keys of this block that can be among the best 64 of all into the rows' lists: none that
+/// is smaller than the 64th largest of what was published can.
+__device__ __forceinline__ void hand_on_candidates(const Block& block) {
+  const StepParams& p = block.p;
+  const int count = key_parts(block) * block.blocks;
   const int thread = static_cast<int>(threadIdx.x);
+  auto* keys = reinterpret_cast<std::uint64_t*>(block.activations());
   auto* least = reinterpret_cast<std::uint64_t*>(block.scratch());
-  auto* count = reinterpret_cast<int*>(least + 1);
-  if (thread == 0) {
-    *least = 1;
-    *count = 0;
-  }
 #pragma unroll 1
-  for (int i = thread; i < block.blocks; i += kStepConsumers) keys[i] = from[i * kCandidateCount];
-  consumer_sync();
+  for (int output = 0; output < p.batch.outputs; ++output) {
+    const std::uint64_t* from = p.buffers.largest + static_cast<std::int64_t>(output) * count;
+    if (thread == 0) *least = 1;
 #pragma unroll 1
-  for (int i = thread; i < block.blocks; i += kStepConsumers) {
-    const std::uint64_t key = keys[i];
-    if (key != 0 && rank_of(key, keys, block.blocks) == kCandidateCount - 1) *least = key;
-  }
-  consumer_sync();
-  const std::uint64_t smallest = *least;
-#pragma unroll 16
-  for (int i = thread; i < block.blocks * kCandidateCount; i += kStepConsumers) {
-    const std::uint64_t key = from[i];
-    if (key < smallest) continue;
-    const int at = atomicAdd(count, 1);
-    if (at < kMergedCandidates) keys[at] = key;
-  }
-  consumer_sync();
-  const int found = *count;
-  if (found > kMergedCandidates) return false;
-  std::uint64_t* best = keys + kMergedCandidates;
-  if (thread < kCandidateCount) best[thread] = 0;
-  consumer_sync();
+    for (int i = thread; i < count; i += kStepConsumers) keys[i] = from[i];
+    consumer_sync();
 #pragma unroll 1
-  for (int i = thread; i < found; i += kStepConsumers) {
-    const int rank = rank_of(keys[i], keys, found);
-    if (rank < kCandidateCount) best[rank] = keys[i];
+    for (int i = thread; i < count; i += kStepConsumers) {
+      const std::uint64_t key = keys[i];
+      if (key != 0 && rank_of(key, keys, count) == kCandidateCount - 1) *least = key;
+    }
+    consumer_sync();
+    const std::uint64_t smallest = *least;
+    std::uint64_t* list = p.buffers.keys + static_cast<std::int64_t>(output) * kMergedCandidates;
+    for_own_keys(block, output, [&](std::uint64_t key, float) {
+      if (key < smallest) return;
+      const unsigned at = atomicAdd(&p.counters->candidates[output], 1U);
+      if (at < kMergedCandidates) list[at] = key;
+    });
+    consumer_sync();
   }
-  consumer_sync();
-  if (thread < kCandidateCount) keys[thread] = best[thread];
-  consumer_sync();
-  return true;
 }
 
-/// Merges the blocks' candidates of the rows this block is responsible for into the output. The
-/// keys reach into the ring, which is empty.
-__device__ __forceinline__ void merge_candidates(const Block& block) {
+/// Some of the largest keys of a row, 64 at least and at most kMergedCandidates, for a row whose
+/// list would be longer than that: a block has nearly all of the best, or there are few blocks.
+__device__ __forceinline__ int collect_largest(const Block& block, int output,
+                                               std::uint64_t* keys) {
   const StepParams& p = block.p;
+  const int thread = static_cast<int>(threadIdx.x);
+  const float* logits = p.buffers.logits + static_cast<std::int64_t>(output) * sizes(p).vocab;
+  auto* of_warp = reinterpret_cast<int*>(block.scratch());
+  std::uint64_t least = 0;
+#pragma unroll 1
+  for (int bit = 63; bit >= 0; --bit) {
+    const std::uint64_t trial = least | std::uint64_t{1} << bit;
+    int mine = 0;
+#pragma unroll 8
+    for (int id = thread; id < p.dims.real_vocab; id += kStepConsumers) {
+      mine += candidate_key(logits[id], id) >= trial ? 1 : 0;
+    }
+    mine = __reduce_add_sync(~0U, mine);
+    if (block.lane == 0) of_warp[block.warp] = mine;
+    consumer_sync();
+    int found = 0;
+    for (int w = 0; w < kStepConsumerWarps; ++w) found += of_warp[w];
+    consumer_sync();
+    if (found < kCandidateCount) continue;
+    least = trial;
+    if (found <= kMergedCandidates) break;
+  }
+  if (thread == 0) *of_warp = 0;
+  consumer_sync();
+#pragma unroll 1
+  for (int id = thread; id < p.dims.real_vocab; id += kStepConsumers) {
+    const std::uint64_t key = candidate_key(logits[id], id);
+    if (key >= least) keys[atomicAdd(of_warp, 1)] = key;
+  }
+  consumer_sync();
+  return *of_warp;
+}
+
+/// The best 64 of the lists of the rows this block is responsible for, in the output.
+__device__ __forceinline__ void rank_candidates(const Block& block) {
+  const StepParams& p = block.p;
+  const int thread = static_cast<int>(threadIdx.x);
   auto* keys = reinterpret_cast<std::uint64_t*>(block.activations());
+  std::uint64_t* best = keys + kMergedCandidates;
 #pragma unroll 1
   for (int output = block.index; output < p.batch.outputs; output += block.blocks) {
-    const std::uint64_t* from =
-        p.buffers.keys + static_cast<std::int64_t>(output) * block.blocks * kCandidateCount;
-    if (!merge_by_rank(block, keys, from)) {
+    const std::uint64_t* list =
+        p.buffers.keys + static_cast<std::int64_t>(output) * kMergedCandidates;
+    int found = static_cast<int>(__ldcg(&p.counters->candidates[output]));
+    if (found > kMergedCandidates) {
+      found = collect_largest(block, output, keys);
+    } else {
 #pragma unroll 1
-      for (int lists = merge_lists(keys, from, block.blocks); lists > 1;) {
-        lists = merge_lists(keys, keys, lists);
-      }
+      for (int i = thread; i < found; i += kStepConsumers) keys[i] = list[i];
     }
-
+    if (thread < kCandidateCount) best[thread] = 0;
+    consumer_sync();
+#pragma unroll 1
+    for (int i = thread; i < found; i += kStepConsumers) {
+      const int rank = rank_of(keys[i], keys, found);
+      if (rank < kCandidateCount) best[rank] = keys[i];
+    }
     const float2* pairs = p.buffers.exponential + static_cast<std::int64_t>(output) * block.blocks;
-    const int thread = static_cast<int>(threadIdx.x);
     const float2 total = reduce_exponentials(
         block, thread < block.blocks ? pairs[thread] : make_float2(-INFINITY, 0.0F));
     CandidateRow& row = p.candidates[output];
@@ -227,8 +219,8 @@ __device__ __forceinline__ void merge_candidates(const Block& block) {
       row.count = min(kCandidateCount, p.dims.real_vocab);
     }
     if (thread < kCandidateCount) {
-      row.id[thread] = key_id(keys[thread]);
-      row.logit[thread] = key_logit(keys[thread]);
+      row.id[thread] = key_id(best[thread]);
+      row.logit[thread] = key_logit(best[thread]);
     }
     consumer_sync();
   }

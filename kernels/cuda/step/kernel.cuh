@@ -107,9 +107,11 @@ __device__ __forceinline__ void feed_forward(Block& block, int layer) {
 __device__ __forceinline__ void choose_candidates(Block& block) {
   if (block.p.want_candidates == 0) return;
   consumer_sync();
-  select_own_candidates(block);
+  publish_largest(block);
   grid_barrier(block);
-  merge_candidates(block);
+  hand_on_candidates(block);
+  grid_barrier(block);
+  rank_candidates(block);
 }
 
 /// Clears the counters of the next step; the consumers' last act.

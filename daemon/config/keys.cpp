@@ -64,7 +64,7 @@ std::vector<Key> model_keys() {
                "Where the model runs. auto takes a GPU where one is found and the model fits.", {},
                {"auto", "cpu", "cuda"}),
       make_key("model.gpus", kMachine, kModel, &ModelSettings::gpus,
-               "CUDA devices to use together. Empty: the first one.", {0, 63}),
+               "CUDA device to run on; this version uses one. Empty: the first one.", {0, 63}),
       make_key("model.threads", kMachine, kModel, &ModelSettings::threads,
                "Threads of the CPU runner. 0: every core the process may use.", {0, 1024}),
       make_key("model.precise", kMachine, kModel, &ModelSettings::precise,

@@ -8,6 +8,9 @@ namespace {
 
 constexpr std::size_t kInputBytes = std::size_t{4} << 20;
 constexpr std::size_t kMaxLaunches = 4096;
+/// Steps whose words have marks of their own. Then all words are cleared, and the marks begin again,
+/// not at 0, which is that of a cleared word.
+constexpr unsigned kMarkedSteps = 0xFFFFFFFFU / gpu::kStepMarks - 1;
 
 std::size_t aligned(std::size_t bytes) {
   return (bytes + 127) / 128 * 128;
@@ -87,6 +90,7 @@ Result<void> StepRunner::allocate(const DeviceModel& model) {
   allocate_to(b.largest, tokens * blocks * gpu::kStepConsumerWarps);
   allocate_to(b.keys, tokens * gpu::kMergedCandidates);
   allocate_to(b.exponential, tokens * blocks);
+  first_words_ = buffers_.size();
   gpu::StepWords& w = params_.words;
   allocate_to(w.x, size(dims.hidden));
   allocate_to(w.q, size(dims.q_width() / 2));
@@ -229,6 +233,15 @@ Result<void> StepRunner::reserve_outputs(std::size_t rows, bool logits) {
   return logits ? grow(logits_, row_logits) : Result<void>{};
 }
 
+Result<void> StepRunner::clear_words() {
+  Result<void> done;
+  for (std::size_t i = first_words_; done && i < buffers_.size(); ++i) {
+    done = gpu::check(cudaMemsetAsync(buffers_[i].bytes(), 0, buffers_[i].size(), stream_),
+                      "clearing words");
+  }
+  return done;
+}
+
 Result<void> StepRunner::launch(Metadata& metadata, Output output) {
   const int tokens = static_cast<int>(metadata.tokens.size());
   auto shared = gpu::plan_shared(params_.dims, tokens, limits_);
@@ -251,9 +264,12 @@ Result<void> StepRunner::launch(Metadata& metadata, Output output) {
       distinct_counts_.as<unsigned>() + static_cast<std::size_t>(launches_) % kMaxLaunches;
   params_.counters = counters_.as<gpu::StepCounters>() + steps_ % 2;
   params_.other_counters = counters_.as<gpu::StepCounters>() + (steps_ + 1) % 2;
-  params_.first_mark = (steps_ + 1) * gpu::kStepMarks;  // it wraps long after the words it marked
-  auto done = gpu::check(gpu::launch_step(format_, params_, limits_.multiprocessors, stream_),
-                         "starting a step");
+  Result<void> done;
+  if (steps_ % kMarkedSteps == 0) done = clear_words();
+  if (!done) return done;
+  params_.first_mark = (steps_ % kMarkedSteps + 1) * gpu::kStepMarks;
+  done = gpu::check(gpu::launch_step(format_, params_, limits_.multiprocessors, stream_),
+                    "starting a step");
   if (!done) return done;
   ++steps_;
   ++launches_;

@@ -51,6 +51,7 @@ class StepRunner {
 
   struct Metadata;
   [[nodiscard]] Result<void> allocate(const DeviceModel& model);
+  [[nodiscard]] Result<void> clear_words();
   [[nodiscard]] Result<void> launch(Metadata& metadata, Output output);
   [[nodiscard]] Result<void> upload(const Metadata& metadata);
   [[nodiscard]] Result<void> reserve_outputs(std::size_t rows, bool logits);
@@ -61,6 +62,7 @@ class StepRunner {
   cudaStream_t stream_ = nullptr;
   int max_tokens_ = 0;
   std::vector<gpu::DeviceBuffer> buffers_;
+  std::size_t first_words_ = 0;  ///< from here on the buffers are those of params_.words
   gpu::DeviceBuffer counters_;
   gpu::DeviceBuffer profile_;
   gpu::DeviceBuffer device_input_;

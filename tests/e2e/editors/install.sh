@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Fetches the editors that the tests drive into .cache/editors: VS Code's server and workbench
 # (code-server, from npm), two versions of Neovim and Helix (from Debian, unpacked privately). Also
-# packages the extension. Does nothing that is done already.
+# packages the extension; with the argument "extension" nothing else. Does nothing that is done already.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 root=$(cd "$here/../../.." && pwd)
@@ -138,6 +138,10 @@ package_extension() {
       --out "$vsix" > /dev/null)
 }
 
+if [ "${1:-}" = extension ]; then
+  package_extension
+  exit
+fi
 install_modules "$here"
 install_code_server
 install_neovim neovim-0.12 forky

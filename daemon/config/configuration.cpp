@@ -170,8 +170,9 @@ SettingsLayer read_overrides(const std::vector<std::string>& words) {
     const std::string name = word.substr(0, equals);
     const Key* key = find_key(name);
     if (equals == std::string::npos || key == nullptr) {
+      // What is behind the name may be a secret.
       layer.problems.push_back(
-          "--set " + word + ": " +
+          "--set " + name + ": " +
           (equals == std::string::npos ? "write KEY=VALUE" : unknown_key(name)));
       continue;
     }
@@ -179,7 +180,7 @@ SettingsLayer read_overrides(const std::vector<std::string>& words) {
     if (value) {
       layer.assignments.push_back({name, *std::move(value), "--set"});
     } else {
-      layer.problems.push_back("--set " + word + ": " + value.error().message);
+      layer.problems.push_back("--set " + name + ": " + value.error().message);
     }
   }
   return layer;

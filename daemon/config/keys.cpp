@@ -398,7 +398,8 @@ Result<SettingValue> validated(const Key& key, SettingValue value) {
   }
   if (value.index() != like.index() || !acceptable(key, value)) {
     return fail(ErrorKind::invalid_input,
-                fmt::format("{} must be {}, not {}", key.name, expectation(key), to_toml(value)));
+                fmt::format("{} must be {}, not {}", key.name, expectation(key),
+                            key.secret ? "what was given" : to_toml(value)));
   }
   return value;
 }
@@ -407,7 +408,8 @@ Result<SettingValue> parse_value(const Key& key, std::string_view text) {
   auto value = parse_as(key.get(Settings{}), text);
   if (!value) {
     return fail(ErrorKind::invalid_input,
-                fmt::format("{} must be {}, not '{}'", key.name, expectation(key), text));
+                fmt::format("{} must be {}, not '{}'", key.name, expectation(key),
+                            key.secret ? "what was given" : text));
   }
   return validated(key, *std::move(value));
 }

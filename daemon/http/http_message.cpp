@@ -5,6 +5,7 @@
 #include <iterator>
 #include <utility>
 
+#include <boost/asio/ip/address_v4.hpp>
 #include <spdlog/fmt/fmt.h>
 
 #include "daemon/process/handshake.h"
@@ -57,8 +58,13 @@ std::string_view without_port(std::string_view host) {
 
 bool is_loopback_name(std::string_view host) {
   const std::string_view name = without_port(host);
-  return name.empty() || name == "localhost" || name == "[::1]" || name.starts_with("127.") ||
-         name.ends_with(".localhost");
+  if (name.empty() || name == "localhost" || name == "[::1]" || name.ends_with(".localhost")) {
+    return true;
+  }
+  // A number, not a name that begins like one: that may be anybody's.
+  boost::system::error_code failure;
+  const auto address = boost::asio::ip::make_address_v4(name, failure);
+  return !failure && address.is_loopback();
 }
 
 bool is_foreign_site(std::string_view origin) {

@@ -1,7 +1,9 @@
 // OpenAI's completions and chat completions.
 // https://platform.openai.com/docs/api-reference
+#include <algorithm>
 #include <array>
 #include <utility>
+#include <variant>
 
 #include "daemon/http/field_reading.h"
 #include "daemon/http/requests.h"
@@ -186,7 +188,9 @@ std::optional<ApiError> check_completion(const CompletionFields& fields,
   if (fields.suffix && fields.echo) {
     return invalid_field("echo", "echo and suffix exclude each other.");
   }
-  const bool texts_only = std::holds_alternative<std::string>(fields.prompts.front());
+  const bool texts_only = std::ranges::all_of(fields.prompts, [](const auto& prompt) {
+    return std::holds_alternative<std::string>(prompt);
+  });
   if (fields.suffix && !texts_only) {
     return invalid_field("prompt", "With a suffix the prompt must be text.");
   }

@@ -4,7 +4,9 @@
 #include <array>
 #include <atomic>
 #include <map>
+#include <memory>
 #include <mutex>
+#include <string_view>
 #include <thread>
 #include <utility>
 
@@ -161,6 +163,20 @@ HttpClient::Id Client::send(ClientRequest request, std::shared_ptr<ClientListene
   return id;
 }
 
+/// Whether the URL names this machine, which no proxy can reach.
+bool is_on_this_machine(const std::string& url) {
+  const std::unique_ptr<CURLU, decltype(&curl_url_cleanup)> parsed(curl_url(), &curl_url_cleanup);
+  char* found = nullptr;
+  if (curl_url_set(parsed.get(), CURLUPART_URL, url.c_str(), 0) != CURLUE_OK ||
+      curl_url_get(parsed.get(), CURLUPART_HOST, &found, 0) != CURLUE_OK) {
+    return false;
+  }
+  const std::unique_ptr<char, decltype(&curl_free)> host(found, &curl_free);
+  const std::string_view name(found);
+  return name == "localhost" || name == "[::1]" || name.ends_with(".localhost") ||
+         (name.starts_with("127.") && name.find_first_not_of("0123456789.") == name.npos);
+}
+
 void Client::set_options(Transfer& transfer, bool fresh) const {
   CURL* easy = transfer.easy.get();
   const ClientRequest& request = transfer.request;
@@ -186,6 +202,7 @@ void Client::set_options(Transfer& transfer, bool fresh) const {
   if (!options_.ca_file.empty()) {
     curl_easy_setopt(easy, CURLOPT_CAINFO, options_.ca_file.c_str());
   }
+  if (is_on_this_machine(request.url)) curl_easy_setopt(easy, CURLOPT_NOPROXY, "*");
   if (fresh) curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, 1L);
   if (request.body.empty()) return;
   curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(request.body.size()));

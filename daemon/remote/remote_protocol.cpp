@@ -152,28 +152,30 @@ std::string error_message(std::string_view body) {
                                     string_at(*json, "message"), string_at(*json, "detail")}) {
       if (!text.empty()) return text.substr(0, kMostErrorBytes);
     }
+    return {};  // the rest may quote the request, and errors are logged
   }
-  return std::string(body.substr(0, kMostErrorBytes));
+  return std::string(body.substr(0, std::min(body.find('\n'), kMostErrorBytes)));
 }
 
 Error error_of(int status, std::string_view body, const std::string& host) {
-  const std::string said = error_message(body);
+  std::string said = error_message(body);
+  if (!said.empty()) said.insert(0, ": ");
   const std::string server = "the remote server " + host;
   switch (status) {
     case 401:
     case 403:
-      return {ErrorKind::invalid_input, server + " refuses the API key (remote.key_file): " + said};
+      return {ErrorKind::invalid_input, server + " refuses the API key (remote.key_file)" + said};
     case 404:
       return {ErrorKind::not_found, server +
                                         " does not know the model or the path (remote.url, "
-                                        "remote.model): " +
+                                        "remote.model)" +
                                         said};
     case 429:
     case 503:
-      return {ErrorKind::unavailable, server + " is busy: " + said};
+      return {ErrorKind::unavailable, server + " is busy" + said};
     default:
       return {status < 500 ? ErrorKind::invalid_input : ErrorKind::io,
-              server + " answered " + std::to_string(status) + ": " + said};
+              server + " answered " + std::to_string(status) + said};
   }
 }
 

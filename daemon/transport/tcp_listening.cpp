@@ -72,8 +72,12 @@ Result<void> open_listener(tcp::acceptor& acceptor, const tcp::endpoint& endpoin
   if (!failure) acceptor.set_option(tcp::acceptor::reuse_address(true), failure);
   if (!failure) acceptor.bind(endpoint, failure);
   if (!failure) acceptor.listen(asio::socket_base::max_listen_connections, failure);
-  if (failure) return fail(ErrorKind::io, settings.address + ": " + failure.message());
-  return {};
+  if (!failure) return {};
+  return fail(ErrorKind::io, settings.section + ".address " + settings.address + ": " +
+                                 failure.message() +
+                                 (failure == asio::error::address_in_use
+                                      ? "; choose another port, or end what listens there"
+                                      : ""));
 }
 
 }  // namespace caretd::daemon

@@ -183,7 +183,11 @@ test('web pages of other sites are refused', async () => {
     return reply.then(statusOf);
   };
   assert.equal(await ask({ Host: 'evil.example' }), 403);
+  assert.equal(await ask({ Host: '127.evil.example:8012' }), 403);
+  assert.equal(await ask({ Host: '127.0.0.1.evil.example' }), 403);
   assert.equal(await ask({ Host: 'localhost:8012', Origin: 'https://evil.example' }), 403);
+  assert.equal(await ask({ Host: 'localhost:8012', Origin: 'http://127.0.0.1.evil.example' }), 403);
+  assert.equal(await ask({ Host: '127.0.0.2:8012', Origin: 'http://127.0.0.1:3000' }), 200);
   assert.equal(await ask({ Host: 'localhost:8012', Origin: 'http://localhost:3000' }), 200);
   assert.equal(await ask({ Host: '[::1]:8012', Origin: 'vscode-webview://x' }), 200);
 });

@@ -134,6 +134,8 @@ local function send(method, params, holder)
   end
   local cancel = client.request(method, params, function(err, result)
     if not err and result and result.finishReason == 'maxTokens' then append(' […]') end
+    -- Another server does not know the conversation of the one before.
+    if err then state.conversation = nil end
     finish(err and ('> ' .. err.message .. '\n\n') or '\n\n')
   end, state.buffer)
   if not cancel then
@@ -198,6 +200,10 @@ end
 
 --- Carries out the command of an Explain action in the split.
 function M.explain(command)
+  if state.cancel then
+    say('the last question is still being answered; <C-c> cancels it')
+    return
+  end
   local argument = vim.deepcopy(command.arguments[1])
   remember_source(vim.uri_to_bufnr(argument.uri))
   M.open()

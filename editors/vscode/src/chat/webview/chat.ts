@@ -82,6 +82,7 @@ const handlers: { [Type in ToWebview['type']]: (message: Extract<ToWebview, { ty
     transcript.replaceChildren();
     reply = undefined;
     pending = '';
+    setBusy(false);
   },
 };
 

@@ -111,12 +111,15 @@ local function show_opening(opening)
   end
 end
 
+-- Whether a reply is under way, which is then said.
+local function busy()
+  if state.cancel then say('the last question is still being answered; <C-c> cancels it') end
+  return state.cancel ~= nil
+end
+
 -- Sends a request whose reply streams into the transcript.
 local function send(method, params, holder)
-  if state.cancel then
-    say('the last question is still being answered; <C-c> cancels it')
-    return
-  end
+  if busy() then return end
   state.tokens = state.tokens + 1
   local token = 'caretd-chat-' .. state.tokens
   holder.partialResultToken = token
@@ -185,10 +188,7 @@ function M.ask(question, range)
   local function go(text)
     if not text or vim.trim(text) == '' then return end
     M.open()
-    if state.cancel then
-      say('the last question is still being answered; <C-c> cancels it')
-      return
-    end
+    if busy() then return end
     show_question(text)
     local params = { message = text, conversationId = state.conversation }
     if #context > 0 then params.context = context end
@@ -200,20 +200,14 @@ end
 
 --- Carries out the command of an Explain action in the split.
 function M.explain(command)
-  if state.cancel then
-    say('the last question is still being answered; <C-c> cancels it')
-    return
-  end
+  if busy() then return end
   local argument = vim.deepcopy(command.arguments[1])
   remember_source(vim.uri_to_bufnr(argument.uri))
   M.open()
   show_question(command.title)
-  state.conversation = nil
-  send(
-    'workspace/executeCommand',
-    { command = command.command, arguments = { argument } },
-    argument
-  )
+  close_conversation()
+  local run = { command = command.command, arguments = { argument } }
+  send('workspace/executeCommand', run, argument)
 end
 
 --- Carries out a command of caretd that answers with an edit or a sentence.

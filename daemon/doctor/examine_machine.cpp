@@ -75,8 +75,7 @@ Finding describe_needs(const engine::Checkpoint& checkpoint, const ModelSettings
           {}};
 }
 
-Finding describe_gpu(const engine::CudaDevice& gpu, std::int64_t needed, std::size_t shares) {
-  const auto each = needed / static_cast<std::int64_t>(shares);
+Finding describe_gpu(const engine::CudaDevice& gpu, std::int64_t needed) {
   const std::string text = fmt::format("GPU {}: {}, compute capability {}.{}, {} of {} free",
                                        gpu.ordinal, gpu.name, gpu.compute_major, gpu.compute_minor,
                                        memory_size(gpu.free_bytes), memory_size(gpu.total_bytes));
@@ -84,8 +83,8 @@ Finding describe_gpu(const engine::CudaDevice& gpu, std::int64_t needed, std::si
     return {"gpu", Severity::note, text,
             "GPUs before compute capability 8.0 are not supported; use another or the CPU"};
   }
-  if (gpu.free_bytes < each) {
-    return {"gpu", Severity::note, text + "; the model needs " + memory_size(each) + " there",
+  if (gpu.free_bytes < needed) {
+    return {"gpu", Severity::note, text + "; the model needs " + memory_size(needed) + " there",
             "free memory on it, lower model.kv_mebibytes or use an FP8 model (caretd models "
             "quantize)"};
   }
@@ -141,12 +140,16 @@ std::vector<Finding> examine_gpus(const CommandContext& context, const ModelSett
   const std::string driver = driver_version();
   std::vector<Finding> findings;
   if (!driver.empty()) findings.push_back({"gpu", Severity::good, "driver: " + driver, {}});
+  const auto one_gpu = check_gpu_count(settings);
+  if (!one_gpu) {
+    findings.push_back({"gpu", Severity::problem, one_gpu.error().message,
+                        "set model.gpus to a list of one number"});
+  }
   const auto gpus = engine::list_cuda_devices(context.install.cuda_module());
   if (gpus) {
-    const std::size_t shares = std::max<std::size_t>(1, settings.gpus.size());
-    for (const auto& gpu : *gpus) findings.push_back(describe_gpu(gpu, needed, shares));
+    for (const auto& gpu : *gpus) findings.push_back(describe_gpu(gpu, needed));
     const auto choice = choose_device(settings, gpus, needed);
-    if (!choice) {
+    if (!choice && one_gpu) {
       findings.push_back({"gpu", Severity::problem, choice.error().message,
                           "correct model.gpus, or set model.device = \"auto\""});
     }

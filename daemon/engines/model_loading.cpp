@@ -18,38 +18,27 @@ double gibibytes(std::int64_t bytes) {
   return static_cast<double>(bytes) / (1LL << 30);
 }
 
-/// The devices the settings name, in their order; the first one where they name none.
-Result<std::vector<engine::CudaDevice>> selected_devices(
-    const ModelSettings& settings, const std::vector<engine::CudaDevice>& all) {
-  std::vector<engine::CudaDevice> selected;
-  if (settings.gpus.empty() && !all.empty()) selected.push_back(all.front());
-  for (const std::int64_t ordinal : settings.gpus) {
-    const auto found = std::find_if(all.begin(), all.end(),
-                                    [&](const auto& device) { return device.ordinal == ordinal; });
-    if (found == all.end()) {
-      return fail(
-          ErrorKind::not_found,
-          fmt::format("model.gpus names GPU {}, but this machine has {}", ordinal, all.size()));
-    }
-    selected.push_back(*found);
-  }
-  if (selected.empty()) return fail(ErrorKind::unavailable, "no GPU was found");
-  return selected;
+/// The device the settings name; the first one where they name none.
+Result<engine::CudaDevice> selected_device(const ModelSettings& settings,
+                                           const std::vector<engine::CudaDevice>& all) {
+  if (all.empty()) return fail(ErrorKind::unavailable, "no GPU was found");
+  if (settings.gpus.empty()) return all.front();
+  const std::int64_t ordinal = settings.gpus.front();
+  const auto found = std::find_if(all.begin(), all.end(),
+                                  [&](const auto& device) { return device.ordinal == ordinal; });
+  if (found != all.end()) return *found;
+  return fail(ErrorKind::not_found,
+              fmt::format("model.gpus names GPU {}, but this machine has {}", ordinal, all.size()));
 }
 
-Result<DeviceChoice> fit_on(const std::vector<engine::CudaDevice>& devices,
-                            std::int64_t needed_bytes) {
-  const auto each = needed_bytes / static_cast<std::int64_t>(devices.size());
-  for (const engine::CudaDevice& device : devices) {
-    if (device.free_bytes < each) {
-      return fail(
-          ErrorKind::out_of_memory,
-          fmt::format("GPU {} ({}) has {:.1f} GiB free and the model needs {:.1f} GiB there",
-                      device.ordinal, device.name, gibibytes(device.free_bytes), gibibytes(each)));
-    }
+Result<DeviceChoice> fit_on(const engine::CudaDevice& device, std::int64_t needed_bytes) {
+  if (device.free_bytes < needed_bytes) {
+    return fail(ErrorKind::out_of_memory,
+                fmt::format("GPU {} ({}) has {:.1f} GiB free and the model needs {:.1f} GiB there",
+                            device.ordinal, device.name, gibibytes(device.free_bytes),
+                            gibibytes(needed_bytes)));
   }
-  return DeviceChoice{
-      true, fmt::format("running on GPU {} ({})", devices.front().ordinal, devices.front().name)};
+  return DeviceChoice{true, fmt::format("running on GPU {} ({})", device.ordinal, device.name)};
 }
 
 Result<std::unique_ptr<engine::Runner>> make_runner(
@@ -76,18 +65,25 @@ std::filesystem::path model_folder(const ModelSettings& settings, const InstallT
   return settings.path.empty() ? install.embedded_model() : std::filesystem::path(settings.path);
 }
 
+Result<void> check_gpu_count(const ModelSettings& settings) {
+  if (settings.gpus.size() <= 1 || settings.device == "cpu") return {};
+  return fail(ErrorKind::invalid_input,
+              fmt::format("model.gpus names {} GPUs, but this version runs a model on one; name "
+                          "one of them",
+                          settings.gpus.size()));
+}
+
 Result<DeviceChoice> choose_device(const ModelSettings& settings,
                                    const Result<std::vector<engine::CudaDevice>>& devices,
                                    std::int64_t needed_bytes) {
   if (settings.device == "cpu") return DeviceChoice{false, "running on the CPU as configured"};
-  Result<DeviceChoice> choice = devices ? DeviceChoice{} : Result<DeviceChoice>{};
-  if (!devices) {
-    choice = fail(devices.error().kind, devices.error().message);
-  } else if (auto selected = selected_devices(settings, *devices)) {
-    choice = fit_on(*selected, needed_bytes);
-  } else {
-    choice = pass_on(std::move(selected));
-  }
+  if (auto one = check_gpu_count(settings); !one) return pass_on(std::move(one));
+  auto choice = [&]() -> Result<DeviceChoice> {
+    if (!devices) return fail(devices.error().kind, devices.error().message);
+    auto device = selected_device(settings, *devices);
+    if (!device) return pass_on(std::move(device));
+    return fit_on(*device, needed_bytes);
+  }();
   if (choice || settings.device == "cuda") return choice;
   return DeviceChoice{false, "running on the CPU: " + choice.error().message};
 }

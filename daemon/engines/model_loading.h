@@ -26,9 +26,13 @@ struct DeviceChoice {
   std::string reason;
 };
 
-/// A pure function of the setting, what the driver said and the memory the model needs on the
-/// devices together. With device = cuda, GPUs that are missing or too small are an Error; with
-/// auto they are a reason to take the CPU.
+/// An Error where the settings ask for more than one GPU: whoever names several expects a model to
+/// fit that fits on none of them, so neither one of them nor the CPU would be what was meant.
+[[nodiscard]] Result<void> check_gpu_count(const ModelSettings& settings);
+
+/// A pure function of the setting, what the driver said and the bytes of memory the model needs on
+/// its device. With device = cuda, a GPU that is missing or too small is an Error; with auto it is
+/// a reason to take the CPU. check_gpu_count() holds for both.
 [[nodiscard]] Result<DeviceChoice> choose_device(
     const ModelSettings& settings, const Result<std::vector<engine::CudaDevice>>& devices,
     std::int64_t needed_bytes);

@@ -133,6 +133,17 @@ class Doctor(CommandTest):
             if finding["severity"] != "ok":
                 self.assertTrue(finding["remedy"], finding)
 
+    def test_several_gpus_are_refused_in_one_sentence(self):
+        sentence = "model.gpus names 2 GPUs, but this version runs a model on one"
+        file = self.home / "file.py"
+        file.write_text("x = 1\n")
+        several = {"CARETD_MODEL_GPUS": "0,1", "CARETD_MODEL_DEVICE": "auto"}
+        texts = [finding["text"] for finding in self.findings(code=1, **several)
+                 if finding["severity"] == "problem" and finding["topic"] == "gpu"]
+        self.assertEqual(1, len(texts))
+        self.assertIn(sentence, texts[0])
+        self.assertIn(sentence, self.run_caretd("complete", f"{file}:1:1", code=3, **several).stderr)
+
     def test_each_fault_is_found_and_says_what_to_do(self):
         model = self.home / "model"
         shutil.copytree(TINY, model)

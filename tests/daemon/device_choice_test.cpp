@@ -44,12 +44,20 @@ TEST_CASE("cuda insists, cpu does not ask") {
   CHECK_FALSE(choose_device(on("cpu"), one_gpu(80), kGibibyte)->cuda);
 }
 
-TEST_CASE("several GPUs share the model") {
+TEST_CASE("a model runs on the one GPU that is named, and several are refused") {
   auto gpus = one_gpu(20);
   gpus.push_back(gpus.front());
   gpus.back().ordinal = 1;
-  CHECK(choose_device(on("cuda", {0, 1}), gpus, 32 * kGibibyte).has_value());
+  CHECK(choose_device(on("auto", {1}), gpus, 16 * kGibibyte)->reason == "running on GPU 1 (GPU)");
+  // Both together would hold it.
   CHECK_FALSE(choose_device(on("cuda", {1}), gpus, 32 * kGibibyte).has_value());
+  for (const char* device : {"auto", "cuda"}) {
+    const auto choice = choose_device(on(device, {0, 1}), gpus, 16 * kGibibyte);
+    REQUIRE_FALSE(choice.has_value());
+    CHECK(choice.error().message ==
+          "model.gpus names 2 GPUs, but this version runs a model on one; name one of them");
+  }
+  CHECK(choose_device(on("cpu", {0, 1}), gpus, 16 * kGibibyte).has_value());
 }
 
 }  // namespace

@@ -220,7 +220,7 @@ std::vector<Key> http_keys() {
       make_key("http.max_body_mebibytes", kMachine, kHttp, &HttpSettings::max_body_mebibytes,
                "Largest body of an HTTP request, in MiB.", {1, 1024}),
       make_key("http.timeout_s", kMachine, kHttp, &HttpSettings::timeout_s,
-               "Seconds an HTTP client has to send a request, or to take what it was sent.",
+               "Seconds an HTTP client has to send a request, or to take a further part of a reply.",
                {1, 3600}),
   };
 }

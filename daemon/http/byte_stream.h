@@ -20,8 +20,11 @@ class ByteStream {
   virtual void handshake(std::function<void(bool ok)> done) = 0;
   /// At least a byte; not ok at the end of the stream and on errors.
   virtual void read_some(std::span<char> into, std::function<void(bool ok, std::size_t)> done) = 0;
-  /// All of it.
-  virtual void write(std::string_view bytes, std::function<void(bool ok)> done) = 0;
+  /// As many of `bytes` (at least one) as there is room for, told as soon as they were taken: how
+  /// a peer that reads slowly is told from one that does not read. They stay where they are until
+  /// then.
+  virtual void write_some(std::string_view bytes,
+                          std::function<void(bool ok, std::size_t)> done) = 0;
   /// Tells the peer that nothing more is written.
   virtual void finish_writing() = 0;
   /// Ends what is under way, not ok.

@@ -61,6 +61,7 @@ class ClientConnection final : public HttpConnection,
   void dispatch();
   void refuse(const api::ApiError& error);
   void write(std::string bytes);
+  void write_rest();
   void on_written(bool ok);
   void finish_exchange();
 
@@ -83,11 +84,12 @@ class ClientConnection final : public HttpConnection,
   bool streaming_ = false;
   bool reply_complete_ = false;
 
-  std::string out_;      ///< to be written after what is being written
-  std::string writing_;  ///< being written
+  std::string out_;          ///< to be written after what is being written
+  std::string writing_;      ///< being written
+  std::size_t written_ = 0;  ///< bytes of it that the stream took
   std::size_t event_bytes_out_ = 0;
   std::size_t event_bytes_writing_ = 0;
-  TimePoint write_began_;
+  TimePoint write_progress_;  ///< when it took the last of them
 };
 
 // ---- reading ----------------------------------------------------------------------------------
@@ -286,8 +288,18 @@ void ClientConnection::write(std::string bytes) {
   if (out_.empty()) return on_written(true);
   writing_ = std::exchange(out_, {});
   event_bytes_writing_ = std::exchange(event_bytes_out_, 0);
-  write_began_ = services_.clock.now();
-  stream_->write(writing_, [self = shared_from_this()](bool ok) {
+  written_ = 0;
+  write_rest();
+}
+
+void ClientConnection::write_rest() {
+  write_progress_ = services_.clock.now();
+  const std::string_view rest = std::string_view(writing_).substr(written_);
+  stream_->write_some(rest, [self = shared_from_this()](bool ok, std::size_t count) {
+    self->written_ += count;
+    if (ok && self->phase_ != Phase::closed && self->written_ < self->writing_.size()) {
+      return self->write_rest();
+    }
     self->writing_.clear();
     self->on_written(ok);
   });
@@ -322,7 +334,7 @@ void ClientConnection::finish_exchange() {
 // ---- time and the end -------------------------------------------------------------------------
 
 void ClientConnection::check_deadline(TimePoint now) {
-  const bool stuck = !writing_.empty() && now - write_began_ > services_.limits.write_time;
+  const bool stuck = !writing_.empty() && now - write_progress_ > services_.limits.write_time;
   if (stuck) return close();
   if (now < deadline_) return;
   const bool in_request = phase_ == Phase::head || phase_ == Phase::body;

@@ -15,7 +15,7 @@ struct HttpLimits {
   std::chrono::milliseconds header_time{10'000};  ///< first byte to the end of the header
   std::chrono::milliseconds body_time{30'000};    ///< and to the end of the body
   std::chrono::milliseconds idle_time{60'000};    ///< between two requests
-  std::chrono::milliseconds write_time{30'000};   ///< to take what was written
+  std::chrono::milliseconds write_time{30'000};   ///< to take any of what is written
   std::chrono::milliseconds drain_time{3'000};    ///< to read an error while still sending
 };
 

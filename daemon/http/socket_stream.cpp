@@ -5,7 +5,6 @@
 
 #include <boost/asio/post.hpp>
 #include <boost/asio/ssl/stream.hpp>
-#include <boost/asio/write.hpp>
 
 namespace caretd::daemon {
 
@@ -41,10 +40,11 @@ class SocketStream final : public ByteStream {
                             });
   }
 
-  void write(std::string_view bytes, std::function<void(bool)> done) override {
-    asio::async_write(
-        socket_, asio::buffer(bytes.data(), bytes.size()),
-        [done = std::move(done)](const Failure& failure, std::size_t) { done(!failure); });
+  void write_some(std::string_view bytes, std::function<void(bool, std::size_t)> done) override {
+    socket_.async_write_some(asio::buffer(bytes.data(), bytes.size()),
+                             [done = std::move(done)](const Failure& failure, std::size_t count) {
+                               done(!failure, count);
+                             });
   }
 
   void finish_writing() override {

@@ -22,7 +22,8 @@ struct Wire {
   std::string received;           ///< by the peer
   std::span<char> reading_into;
   std::function<void(bool, std::size_t)> reading;
-  std::function<void(bool)> writing;
+  std::string_view unwritten;
+  std::function<void(bool, std::size_t)> writing;
   bool stuck = false;  ///< the peer does not read
   bool finished = false;
   bool closed = false;
@@ -43,6 +44,13 @@ struct Wire {
       run();
     }
   }
+  /// The peer that was stuck reads a little.
+  void take(std::size_t count) {
+    count = std::min(count, unwritten.size());
+    received += unwritten.substr(0, count);
+    if (writing) std::exchange(writing, nullptr)(true, count);
+    run();
+  }
   void hang_up() {
     if (reading) std::exchange(reading, nullptr)(false, 0);
     run();
@@ -59,13 +67,14 @@ class MemoryStream final : public ByteStream {
     wire_.reading_into = into;
     wire_.reading = std::move(done);
   }
-  void write(std::string_view bytes, std::function<void(bool)> done) override {
+  void write_some(std::string_view bytes, std::function<void(bool, std::size_t)> done) override {
     if (wire_.stuck) {
+      wire_.unwritten = bytes;
       wire_.writing = std::move(done);
       return;
     }
     wire_.received += bytes;
-    wire_.tasks.emplace_back([done = std::move(done)] { done(true); });
+    wire_.tasks.emplace_back([done = std::move(done), bytes] { done(true, bytes.size()); });
   }
   void finish_writing() override { wire_.finished = true; }
   void close() override {
@@ -74,7 +83,7 @@ class MemoryStream final : public ByteStream {
       wire_.tasks.emplace_back([done = std::exchange(wire_.reading, nullptr)] { done(false, 0); });
     }
     if (wire_.writing) {
-      wire_.tasks.emplace_back([done = std::exchange(wire_.writing, nullptr)] { done(false); });
+      wire_.tasks.emplace_back([done = std::exchange(wire_.writing, nullptr)] { done(false, 0); });
     }
   }
   void post(std::function<void()> task) override { wire_.tasks.push_back(std::move(task)); }
@@ -310,6 +319,24 @@ TEST_CASE("A write that nobody takes ends the connection in time", "[http]") {
   CHECK_FALSE(peer.wire.closed);
   peer.wait(milliseconds(1));
   CHECK(peer.wire.closed);
+}
+
+TEST_CASE("A client that takes a reply in pieces has the time for each of them", "[http]") {
+  Peer peer;
+  peer.wire.send(kPost);
+  peer.wire.stuck = true;
+  const std::string body(1000, 'x');
+  peer.handler.replies[0]->respond(200, "text/plain", body);
+  peer.wire.run();
+  for (int i = 0; i < 5; ++i) {
+    peer.wait(peer.limits.write_time);
+    peer.wire.take(100);
+    REQUIRE_FALSE(peer.wire.closed);
+  }
+  peer.wire.stuck = false;
+  peer.wire.take(1);
+  CHECK(peer.take().ends_with("\r\n\r\n" + body));
+  CHECK_FALSE(peer.wire.closed);
 }
 
 TEST_CASE("Requests that come too slowly", "[http]") {

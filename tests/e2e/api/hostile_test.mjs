@@ -102,6 +102,24 @@ test('a client that stops reading is cut off, and nobody waits for it', async ()
   socket.destroy();
 });
 
+test('a client that keeps reading has all the time that takes', async () => {
+  // One reply, larger than the buffers on the way.
+  const body = JSON.stringify({ ...REQUEST, n: 64, logprobs: 20, max_tokens: 60, temperature: 1.5, seed: 1, ignore_eos: true });
+  const socket = net.connect({ port: server.port, host: '127.0.0.1' });
+  socket.write('POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n' +
+    `Content-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`);
+  const parts = [];
+  let begin;
+  for await (const part of socket) {
+    begin ??= Date.now();
+    parts.push(part);
+    await new Promise((resolve) => setTimeout(resolve, 150));
+  }
+  const reply = Buffer.concat(parts).toString();
+  assert.equal(JSON.parse(reply.slice(reply.indexOf('\r\n\r\n'))).choices.length, 64);
+  assert.ok(Date.now() - begin > 4000, `${reply.length} bytes are too few to show anything`);
+});
+
 /** A server with three places of its own; nobody's requests time out meanwhile. */
 async function withThreePlaces(use) {
   const small = await Server.start(['--set', 'http.max_connections=3']);

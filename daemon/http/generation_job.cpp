@@ -1,8 +1,11 @@
 #include "daemon/http/generation_job.h"
 
 #include <algorithm>
+#include <deque>
 #include <stop_token>
 #include <utility>
+
+#include "daemon/http/text_offsets.h"
 
 namespace caretd::daemon::api {
 
@@ -34,9 +37,11 @@ class Job : public std::enable_shared_from_this<Job> {
   struct State {
     Choice choice;
     std::vector<engine::TokenId> echo_tokens;
+    std::vector<std::size_t> echo_offsets;  ///< one for each of them
     std::string echo;
-    std::size_t text_bytes = 0;  ///< of generated text told or counted so far
-    std::size_t stripped = 0;    ///< bytes of the form's space that were left out
+    std::optional<TextOffsets> offsets;  ///< of generated tokens; with logprobs
+    std::size_t text_bytes = 0;          ///< of generated text told or counted so far
+    std::size_t stripped = 0;            ///< bytes of the form's space that were left out
     bool opened = false;
     std::optional<TimePoint> first_token;
     bool has_line = false;
@@ -45,10 +50,12 @@ class Job : public std::enable_shared_from_this<Job> {
   [[nodiscard]] bool send(std::string_view event);
   [[nodiscard]] bool open(State& state);
   [[nodiscard]] std::string_view shown(State& state, std::string_view text) const;
-  [[nodiscard]] ReplyToken described(const engine::TokenEvent& token) const;
+  [[nodiscard]] ReplyToken described(State& state, const engine::TokenEvent& token) const;
+  [[nodiscard]] std::vector<ReplyToken> describe_echo(const State& state,
+                                                      const engine::Generation& generation) const;
   [[nodiscard]] bool out_of_time(State& state, std::string_view text) const;
   void note_first_token(State& state);
-  void tell_echo(State& state, const engine::Generation& generation);
+  void tell_echo(State& state, const engine::Generation& generation) const;
   void complete(State& state, const engine::Generation& generation);
   void stream_end(State& state, const engine::Generation& generation);
   void fail(const Error& error);
@@ -63,7 +70,7 @@ class Job : public std::enable_shared_from_this<Job> {
   const TimePoint began_;
   std::stop_source cancel_;
   std::stop_callback<std::function<void()>> when_gone_;
-  std::vector<State> states_;
+  std::deque<State> states_;  ///< they stay where they are
   std::size_t unfinished_ = 0;
   bool over_ = false;  ///< failed or nobody listens: the rest is of no interest
   bool told_first_token_ = false;
@@ -92,6 +99,10 @@ void Job::submit(engine::Engine& engine, std::vector<PlannedChoice> planned) {
     state.choice.truncated = planned[i].truncated;
     state.echo = std::move(planned[i].echo);
     state.echo_tokens = std::move(planned[i].echo_tokens);
+    if (!options_.logprobs) continue;
+    TextOffsets echo(tokenizer_);
+    for (const engine::TokenId id : state.echo_tokens) state.echo_offsets.push_back(echo.next(id));
+    state.offsets.emplace(tokenizer_, planned[i].request.forced_prefix, echo.end());
   }
   // Who types waits for a completion; who reads a chat does not see some milliseconds.
   const bool typed = std::ranges::any_of(planned, [](const PlannedChoice& choice) {
@@ -130,8 +141,9 @@ std::string_view Job::shown(State& state, std::string_view text) const {
   return text.substr(skipped);
 }
 
-ReplyToken Job::described(const engine::TokenEvent& token) const {
-  ReplyToken result{token_bytes(*tokenizer_, token.id), token.logprob, true, {}};
+ReplyToken Job::described(State& state, const engine::TokenEvent& token) const {
+  ReplyToken result{
+      token_bytes(*tokenizer_, token.id), token.logprob, true, state.offsets->next(token.id), {}};
   for (const engine::TokenLogprob& other : token.top) {
     result.top.emplace_back(token_bytes(*tokenizer_, other.id), other.logprob);
   }
@@ -157,7 +169,7 @@ Verdict Job::on_token(std::size_t index, const engine::TokenEvent& token) {
   if (over_) return Verdict::stop_before;
   note_first_token(state);
   std::vector<ReplyToken> tokens;
-  if (options_.logprobs) tokens.push_back(described(token));
+  if (options_.logprobs) tokens.push_back(described(state, token));
   if (options_.stream) {
     const std::string_view text = shown(state, token.text);
     const bool something = !text.empty() || !tokens.empty();
@@ -185,16 +197,23 @@ void Job::on_finish(std::size_t index, const engine::Generation& generation) {
   if (unfinished_ == 0) all_finished();
 }
 
-/// The prompt's tokens in front of the generated ones.
-void Job::tell_echo(State& state, const engine::Generation& generation) {
+std::vector<ReplyToken> Job::describe_echo(const State& state,
+                                           const engine::Generation& generation) const {
   std::vector<ReplyToken> tokens;
   for (std::size_t i = 0; i < state.echo_tokens.size(); ++i) {
     const bool known = i > 0 && i - 1 < generation.prompt_logprobs.size();
     tokens.push_back({token_bytes(*tokenizer_, state.echo_tokens[i]),
                       known ? generation.prompt_logprobs[i - 1] : 0.0F,
                       known,
+                      state.echo_offsets[i],
                       {}});
   }
+  return tokens;
+}
+
+/// The prompt and its tokens in front of what was generated.
+void Job::tell_echo(State& state, const engine::Generation& generation) const {
+  const std::vector<ReplyToken> tokens = describe_echo(state, generation);
   Choice& choice = state.choice;
   choice.tokens.insert(choice.tokens.begin(), tokens.begin(), tokens.end());
   choice.text.insert(0, state.echo);

@@ -146,13 +146,11 @@ class CompletionFormat final : public OpenAiFormat {
     Json values = Json::array();
     Json tops = Json::array();
     Json offsets = Json::array();
-    std::size_t offset = 0;
     for (const ReplyToken& token : tokens) {
       names.push_back(token.bytes);
       values.push_back(token.has_logprob ? Json(token.logprob) : Json());
       tops.push_back(token.has_logprob ? top_of(token) : Json());
-      offsets.push_back(offset);
-      offset += token.bytes.size();
+      offsets.push_back(token.text_offset);
     }
     return {{"tokens", std::move(names)},
             {"token_logprobs", std::move(values)},

@@ -26,7 +26,8 @@ struct ReplyHead {
 struct ReplyToken {
   std::string bytes;  ///< may be a part of a character; control tokens by their name
   float logprob = 0.0F;
-  bool has_logprob = true;  ///< false for the first token of an echoed prompt
+  bool has_logprob = true;      ///< false for the first token of an echoed prompt
+  std::size_t text_offset = 0;  ///< characters of the choice's text in front of it
   std::vector<std::pair<std::string, float>> top;  ///< likeliest first
 };
 

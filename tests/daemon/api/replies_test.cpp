@@ -53,7 +53,7 @@ TEST_CASE("A piece of a completion as an event", "[api]") {
 TEST_CASE("A piece with log-probabilities keeps them", "[api]") {
   ChatFields fields;
   fields.logprobs = true;
-  const ReplyToken token{"x", -0.5F, true, {{"y", -1.5F}}};
+  const ReplyToken token{"x", -0.5F, true, 0, {{"y", -1.5F}}};
   const Json event = parsed(chat_format(kHead, fields)->piece(0, "x", {&token, 1}));
   const Json& choice = event["choices"][0];
   CHECK(choice["delta"]["content"] == "x");

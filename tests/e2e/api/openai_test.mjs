@@ -178,6 +178,48 @@ test('echo gives the prompt back, with its own logprobs', async () => {
   assert.equal(scored.logprobs.tokens.length, choice.logprobs.tokens.length - 2);
 });
 
+test('text offsets count characters, through a whole stream and with the prompt in front', async () => {
+  // Characters of one to four bytes, of which the model's tokens may hold only a part.
+  const prompt = '# caf\u00e9 \u65e5\u672c\u8a9e \u{1f600}\nname = "caf\u00e9 \u65e5\u672c\u8a9e \u{1f600}"\nname = "caf';
+  const fields = { prompt, max_tokens: 12, temperature: 0, ignore_eos: true, logprobs: 0 };
+  const { text, logprobs } = (await complete(fields)).choices[0];
+  // Of tokens that are whole characters, the text between two offsets is the token.
+  const isThere = (tokens, offsets, all) => {
+    const characters = [...all];
+    for (const [i, token] of tokens.entries()) {
+      if (token.includes('\ufffd') || token.startsWith('<')) continue;
+      assert.equal(characters.slice(offsets[i], offsets[i] + [...token].length).join(''), token);
+    }
+  };
+  assert.equal(logprobs.text_offset[0], 0);
+  isThere(logprobs.tokens, logprobs.text_offset, text);
+
+  const streamed = [];
+  for (const { choices } of await collect(await complete({ ...fields, stream: true }))) {
+    streamed.push(...choices[0].logprobs?.text_offset ?? []);
+  }
+  assert.deepEqual(streamed, logprobs.text_offset);
+
+  const echoed = (await complete({ ...fields, echo: true })).choices[0];
+  assert.match(echoed.logprobs.tokens[0], /^<.*begin/);  // not in the text
+  assert.deepEqual(echoed.logprobs.text_offset.slice(0, 2), [0, 0]);
+  isThere(echoed.logprobs.tokens, echoed.logprobs.text_offset, echoed.text);
+  assert.deepEqual(echoed.logprobs.text_offset.slice(-streamed.length),
+    streamed.map((offset) => offset + [...prompt].length));
+});
+
+test('a suffix heals the prompt, and offsets begin behind what was healed', async () => {
+  const choice = (await complete({ prompt: 'import json\njson.du', suffix: '\n', max_tokens: 4, logprobs: 0 })).choices[0];
+  const healed = choice.logprobs.tokens.join('').length - choice.text.length;
+  assert.ok(healed > 0, `${choice.logprobs.tokens}`);
+  assert.equal(choice.logprobs.text_offset[0], 0);
+  let bytes = 0;
+  for (const [i, token] of choice.logprobs.tokens.entries()) {
+    assert.equal(choice.logprobs.text_offset[i], Math.max(0, bytes - healed));
+    bytes += token.length;
+  }
+});
+
 test('a prompt that was seen is not computed again', async () => {
   const prompt = Array.from({ length: 40 }, (_, i) => `def unseen_${i}():\n    return ${i}\n`).join('');
   const first = (await complete({ prompt })).usage;

@@ -7,12 +7,11 @@
 #include <iostream>
 #include <memory>
 
-#include <poll.h>
 #include <spdlog/fmt/fmt.h>
 
 #include "daemon/build_info.h"
 #include "daemon/commands/commands.h"
-#include "daemon/relay/daemon_launcher.h"
+#include "daemon/relay/daemon_status.h"
 #include "daemon/server/daemon_process.h"
 #include "lsp/protocol/json.h"
 
@@ -21,23 +20,9 @@ namespace caretd::daemon {
 namespace {
 
 constexpr auto kStopTime = std::chrono::seconds(5);
-constexpr int kAnswerTimeMs = 5000;
 
 Hello hello_for(Purpose purpose) {
   return {std::string(version()), purpose, {}, {}, {}};
-}
-
-/// Everything the daemon sends until it closes.
-std::string read_rest(Stream& stream) {
-  std::string text;
-  std::array<char, 4096> buffer{};
-  pollfd entry{stream.descriptor(), POLLIN, 0};
-  while (poll(&entry, 1, kAnswerTimeMs) > 0) {
-    const auto got = stream.read(buffer);
-    if (got.outcome == Stream::Outcome::closed) break;
-    text.append(buffer.data(), got.bytes);
-  }
-  return text;
 }
 
 int start(const CommandContext& context) {
@@ -54,6 +39,9 @@ int start(const CommandContext& context) {
   const auto launched = launch_daemon(*folder, launch_options(context, Starter::person));
   if (!launched) return report_error(launched.error());
   std::cout << "the daemon was started\n";
+  const auto status = read_daemon_status(*folder);
+  const std::string problem = status ? http_problem_of(*status) : std::string();
+  if (!problem.empty()) std::cerr << "caretd: " << problem << '\n';
   return kSuccess;
 }
 
@@ -134,15 +122,15 @@ void print_status(const lsp::Json& status) {
                            status.value("uptimeSeconds", 0.0), mebibytes(status["memoryBytes"]));
   std::cout << fmt::format("sessions  {}\n", status["sessions"].size());
   if (status.contains("http")) std::cout << fmt::format("http      {}\n", status.value("http", ""));
+  const std::string http_problem = http_problem_of(status);
+  if (!http_problem.empty()) std::cout << fmt::format("http      {}\n", http_problem);
   for (const auto& engine : status["engines"]) print_engine(engine);
 }
 
 int status(const CommandContext& context, bool json) {
   const auto folder = open_runtime_folder(context.folders.runtime);
   if (!folder) return report_error(folder.error());
-  const auto stream = greet_daemon(*folder, hello_for(Purpose::status));
-  if (!stream) return report_error(stream.error());
-  const auto value = lsp::parse_json(read_rest(**stream));
+  const auto value = read_daemon_status(*folder);
   if (!value) return report_error(value.error());
   if (json) {
     std::cout << value->dump(2) << '\n';

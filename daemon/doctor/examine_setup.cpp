@@ -10,7 +10,7 @@
 #include "daemon/engines/model_loading.h"
 #include "daemon/progress.h"
 #include "daemon/quantities.h"
-#include "daemon/relay/daemon_launcher.h"
+#include "daemon/relay/daemon_status.h"
 #include "engine/checkpoint/check_model.h"
 #include "engine/checkpoint/inspect.h"
 #include "engine/text/tokenizer.h"
@@ -129,18 +129,22 @@ std::vector<Finding> examine_daemon(const CommandContext& context) {
     return {{"daemon", Severity::problem, folder.error().message,
              "without it every window loads a model of its own"}};
   }
-  const auto stream = greet_daemon(*folder, {std::string(version()), Purpose::status, {}, {}, {}});
-  const std::string socket = folder->socket().string();
-  if (stream) {
-    return {{"daemon",
-             Severity::good,
-             "one is running at " + socket + ", open to this user alone",
-             {}}};
-  }
-  if (stream.error().kind == ErrorKind::not_found) {
+  const auto status = read_daemon_status(*folder);
+  if (!status && status.error().kind == ErrorKind::not_found) {
     return {{"daemon", Severity::good, "none is running", remedy}};
   }
-  return {{"daemon", Severity::problem, stream.error().message, "run caretd daemon restart"}};
+  if (!status) {
+    return {{"daemon", Severity::problem, status.error().message, "run caretd daemon restart"}};
+  }
+  std::vector<Finding> findings{
+      {"daemon",
+       Severity::good,
+       "one is running at " + folder->socket().string() + ", open to this user alone",
+       {}}};
+  if (const std::string problem = http_problem_of(*status); !problem.empty()) {
+    findings.push_back({"daemon", Severity::problem, problem, "set another http.address"});
+  }
+  return findings;
 }
 
 std::vector<Finding> examine_permissions(const CommandContext& context, const Settings& settings) {

@@ -18,6 +18,7 @@
 #include "daemon/http/http_service.h"
 #include "daemon/process/runtime_folder.h"
 #include "daemon/server/daemon_server.h"
+#include "daemon/server/engine_report.h"
 #include "daemon/server/process_figures.h"
 #include "daemon/session_services.h"
 
@@ -90,7 +91,8 @@ class DaemonProcess {
 
  private:
   [[nodiscard]] ServerServices server_services();
-  [[nodiscard]] Result<void> serve_http();
+  [[nodiscard]] Result<void> start_http();
+  void serve_http();
   [[nodiscard]] std::vector<SettingsLayer> session_layers(const Hello& hello) const;
   void describe(lsp::Json& status) const;
   [[nodiscard]] bool is_busy() const;
@@ -117,9 +119,11 @@ class DaemonProcess {
   std::mutex activity_mutex_;       ///< nobody falls asleep while somebody comes
   TimePoint last_activity_;         ///< under it
   TimePoint last_session_ = last_activity_;
+  std::string http_problem_;  ///< why there is no HTTP although http.address is set
+  std::string notice_;        ///< for the first session to show; empty once it was handed on
   // Last, so that they end first: sessions and HTTP clients use everything above.
   std::optional<DaemonServer> server_;
-  std::unique_ptr<HttpService> http_;  // null unless http.address is set
+  std::unique_ptr<HttpService> http_;  // null unless http.address is set and free
 };
 
 Result<void> DaemonProcess::start(const RuntimeFolder& folder) {
@@ -142,7 +146,7 @@ Result<void> DaemonProcess::start(const RuntimeFolder& folder) {
   }
   if (!listening) return listening;
   preload();
-  if (auto served = serve_http(); !served) return served;
+  serve_http();
   wait_for_signal();
   wait_for_tick();
   return {};
@@ -159,8 +163,19 @@ void DaemonProcess::preload() {
   default_engines_.set(factory_.engines().engines_for(settings_));
 }
 
-Result<void> DaemonProcess::serve_http() {
-  if (settings_.http.address.empty()) return {};
+/// Editors are served in any case: an address that somebody else has is no reason to leave them
+/// without a daemon. The log, the first editor and `caretd daemon status` are told.
+void DaemonProcess::serve_http() {
+  if (settings_.http.address.empty()) return;
+  const auto started = start_http();
+  if (started) return;
+  http_problem_ = "the daemon runs without its HTTP API: " + started.error().message +
+                  "; then run: caretd daemon restart";
+  notice_ = http_problem_;
+  log_->warn("{}", http_problem_);
+}
+
+Result<void> DaemonProcess::start_http() {
   const auto options = http_server_options(settings_.http, options_.insecure);
   if (!options) return fail(options.error().kind, options.error().message);
   // At once, so that the request finds the model loading.
@@ -187,45 +202,13 @@ std::vector<SettingsLayer> DaemonProcess::session_layers(const Hello& hello) con
 ServerServices DaemonProcess::server_services() {
   ServerServices services;
   services.session_services = [this](const Hello& hello) {
-    return factory_.services([this, hello] { return session_layers(hello); }, {});
+    return factory_.services([this, hello] { return session_layers(hello); },
+                             std::exchange(notice_, {}));
   };
   services.on_activity = [this] { on_activity(); };
   services.describe = [this](lsp::Json& status) { describe(status); };
   services.on_session_count = [this](std::size_t) { last_session_ = clock_.now(); };
   return services;
-}
-
-std::string_view state_name(engine::EngineState state) {
-  switch (state) {
-    case engine::EngineState::starting:
-      return "starting";
-    case engine::EngineState::ready:
-      return "ready";
-    case engine::EngineState::off:
-      return "off";
-    case engine::EngineState::failed:
-      return "failed";
-  }
-  return "unknown";
-}
-
-lsp::Json describe_engine(const engine::Engine& engine) {
-  const auto status = engine.status();
-  const auto figures = engine.statistics();
-  lsp::Json value{
-      {"state", state_name(status.state)},   {"busy", status.busy},
-      {"running", figures.running},          {"queued", figures.queued},
-      {"requests", figures.requests},        {"generatedTokens", figures.generated_tokens},
-      {"kvUsedBytes", figures.kv_used_bytes}};
-  if (!status.reason.empty()) value["reason"] = status.reason;
-  if (status.state == engine::EngineState::starting) value["percent"] = status.percent;
-  if (const auto model = engine.model()) {
-    value["model"] = model->name;
-    value["device"] = model->device;
-    value["weightBytes"] = model->weight_bytes;
-    value["kvBudgetBytes"] = model->kv_budget_bytes;
-  }
-  return value;
 }
 
 void DaemonProcess::describe(lsp::Json& status) const {
@@ -234,6 +217,7 @@ void DaemonProcess::describe(lsp::Json& status) const {
   status["descriptors"] = figures.descriptors;
   status["threads"] = figures.threads;
   if (http_) status["http"] = http_->url();
+  if (!http_problem_.empty()) status["httpProblem"] = http_problem_;
   status["engines"] = lsp::Json::array();
   for (const auto& engine : factory_.engines().engines()) {
     status["engines"].push_back(describe_engine(*engine));

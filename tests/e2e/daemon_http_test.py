@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import socket
 import subprocess
 import tempfile
 import time
@@ -111,6 +112,34 @@ class DaemonWithHttp(unittest.TestCase):
                                  timeout=PATIENCE, env={**self.environment, "HOME": second.name}, check=False)
         self.assertNotEqual(0, refused.returncode)
         self.assertIn(taken, refused.stderr)
+
+    def test_a_daemon_without_its_address_serves_editors_and_says_so(self):
+        with socket.create_server(("127.0.0.1", 0)) as holder:
+            taken = f"127.0.0.1:{holder.getsockname()[1]}"
+            self.config.write_text(f'[http]\naddress = "{taken}"\n[model]\nthreads = 1\n')
+            # Relays start the daemon, a person, or systemd: none is left without one.
+            clients = []
+            for _ in range(2):
+                clients.append(client := LanguageClient([CARETD, "lsp"], env=self.environment))
+                self.addCleanup(client.close)
+                client.start()
+                client.wait_until_ready()
+            self.addCleanup(self.caretd, "daemon", "stop")
+            shown = [[message["params"]["message"] for message in client.kept
+                      if message.get("method") == "window/showMessage"] for client in clients]
+            self.assertEqual([1, 0], [sum(taken in text for text in texts) for texts in shown], shown)
+            status = self.status()
+            self.assertEqual(2, len(status["sessions"]))
+            self.assertNotIn("http", status)
+            self.assertIn(taken, status["httpProblem"])
+            self.assertIn(f"http      {status['httpProblem']}", self.caretd("daemon", "status").stdout)
+            self.assertIn(status["httpProblem"], self.caretd("doctor", "--quick").stdout)
+            restarted = self.caretd("daemon", "restart")
+            self.assertEqual(0, restarted.returncode)
+            self.assertIn(taken, restarted.stderr)
+        # What held it is gone: the remedy of the sentence works.
+        self.assertEqual("", self.caretd("daemon", "restart").stderr)
+        self.assertEqual(f"http://{taken}", self.status()["http"])
 
 
 if __name__ == "__main__":

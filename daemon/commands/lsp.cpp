@@ -92,8 +92,9 @@ Hello remote_hello(const CommandContext& context) {
 
 int relay(const CommandContext& context,
           const std::function<Result<std::unique_ptr<Stream>>()>& connect,
-          std::unique_ptr<Stream> stream) {
+          std::unique_ptr<Stream> stream, std::string advice) {
   RelayOptions options;
+  options.advice = std::move(advice);
   options.input = STDIN_FILENO;
   options.output = STDOUT_FILENO;
   options.connect = connect;
@@ -119,7 +120,7 @@ int relay_to_remote(const CommandContext& context, const LspOptions& options) {
   auto stream = connect();
   // Falling back to a model on this machine would hide that the other one was asked for.
   if (!stream) return report_error(stream.error());
-  return relay(context, connect, *std::move(stream));
+  return relay(context, connect, *std::move(stream), "look into its log on " + options.connect);
 }
 
 int relay_to_daemon(const CommandContext& context) {
@@ -130,7 +131,11 @@ int relay_to_daemon(const CommandContext& context) {
                            session_hello(context));
   };
   auto stream = connect();
-  if (stream) return relay(context, connect, *std::move(stream));
+  if (stream) {
+    const auto output = context.folders.state / "daemon.stderr";
+    return relay(context, connect, *std::move(stream),
+                 "run caretd doctor and look into " + output.string());
+  }
   const std::string& reason = stream.error().message;
   context.log->warn("running without a daemon: {}", reason);
   return serve_standalone(context,

@@ -13,6 +13,7 @@
 #include <poll.h>
 #include <unistd.h>
 
+#include "daemon/relay/restart_pacing.h"
 #include "daemon/relay/session_mirror.h"
 #include "lsp/protocol/framing.h"
 #include "lsp/protocol/message.h"
@@ -57,6 +58,14 @@ class OutputBuffer {
   std::size_t sent_ = 0;
 };
 
+/// As poll(2) takes them, rounded up; -1 where nothing is waited for.
+int milliseconds_until(const std::optional<TimePoint>& time) {
+  if (!time) return -1;
+  const auto rest =
+      std::chrono::ceil<std::chrono::milliseconds>(*time - std::chrono::steady_clock::now());
+  return static_cast<int>(std::max<std::int64_t>(0, rest.count()));
+}
+
 class Relay {
  public:
   Relay(std::unique_ptr<Stream> stream, const RelayOptions& options)
@@ -81,9 +90,13 @@ class Relay {
     daemon_out_.push(lsp::frame(lsp::to_string(message)));
   }
   void lose_daemon();
+  [[nodiscard]] bool takes_leave(const Result<lsp::Json>& message);
   [[nodiscard]] bool revive(const Result<lsp::Json>& message);
+  void answer_without_daemon(const Result<lsp::Json>& message);
+  void replace_later();
+  void replace_when_due();
   void replace_daemon();
-  void give_up(const std::string& reason);
+  void give_up(const std::string& sentence);
   /// The editor's last words are with the daemon: hear the daemon out and pass it on.
   void drain();
 
@@ -95,6 +108,8 @@ class Relay {
   OutputBuffer editor_out_;
   OutputBuffer daemon_out_;
   std::array<char, kChunkBytes> buffer_{};
+  RestartPacing pacing_;
+  std::optional<TimePoint> replace_at_;  ///< while a lost daemon is not replaced yet
   short editor_events_ = 0;
   short daemon_events_ = 0;
   bool editor_gone_ = false;
@@ -113,8 +128,7 @@ void Relay::wait() {
       {stream_ ? stream_->descriptor() : -1,
        static_cast<short>((read_daemon ? POLLIN : 0) | (write_daemon ? POLLOUT : 0)), 0},
   }};
-  while (poll(entries.data(), entries.size(), -1) < 0 && errno == EINTR) {
-  }
+  if (poll(entries.data(), entries.size(), milliseconds_until(replace_at_)) < 0) entries = {};
   editor_events_ = entries[0].revents;
   daemon_events_ = entries[2].revents;
 }
@@ -138,6 +152,7 @@ void Relay::on_editor_frame(lsp::FrameEvent event) {
   const std::string& body = std::get<std::string>(event);
   const auto message = lsp::parse_json(body);
   // Before the mirror sees the message: what is replayed must not contain it yet.
+  if (!stream_ && replace_at_) return answer_without_daemon(message);
   if (!stream_ && !revive(message)) return;
   if (message) {
     if (!mirror_.on_client_message(*message)) return;
@@ -195,25 +210,55 @@ void Relay::lose_daemon() {
   if (editor_gone_ || shut_down_) {
     daemon_gone_ = true;
   } else if (!mirror_.said_goodbye()) {
-    replace_daemon();
+    replace_later();
   }
+}
+
+void Relay::replace_later() {
+  if (mirror_.was_of_use()) pacing_.forget();
+  const auto pause = pacing_.on_loss(std::chrono::steady_clock::now());
+  if (!pause) {
+    return give_up("caretd gave up on its daemon, which ended " + std::to_string(kMostLosses) +
+                   " times within a minute: " + options_.advice +
+                   ", then restart the language server.");
+  }
+  replace_at_ = std::chrono::steady_clock::now() + *pause;
+  replace_when_due();
+}
+
+void Relay::replace_when_due() {
+  if (!replace_at_ || std::chrono::steady_clock::now() < *replace_at_) return;
+  replace_at_.reset();
+  replace_daemon();
+}
+
+/// Without a daemon. Whether the message is the editor's goodbye, which is answered then.
+bool Relay::takes_leave(const Result<lsp::Json>& message) {
+  const bool named = message && message->is_object() && message->contains("method");
+  const bool leaving =
+      named && ((*message)["method"] == "shutdown" || (*message)["method"] == "exit");
+  if (!leaving) return false;
+  replace_at_.reset();
+  exited_ = (*message)["method"] == "exit";
+  shut_down_ = shut_down_ || !exited_;
+  editor_gone_ = exited_;
+  if (message->contains("id")) to_editor(lsp::make_response((*message)["id"], nullptr));
+  return true;
 }
 
 /// A daemon that was told to stop comes back when the editor has something to say, unless that is
 /// its own goodbye. Whether the message is to be passed on.
 bool Relay::revive(const Result<lsp::Json>& message) {
-  const bool named = message && message->is_object() && message->contains("method");
-  const bool leaving =
-      named && ((*message)["method"] == "shutdown" || (*message)["method"] == "exit");
-  if (!leaving) {
-    replace_daemon();
-    return stream_ != nullptr;
-  }
-  exited_ = (*message)["method"] == "exit";
-  shut_down_ = shut_down_ || !exited_;
-  editor_gone_ = exited_;
-  if (message->contains("id")) to_editor(lsp::make_response((*message)["id"], nullptr));
-  return false;
+  if (takes_leave(message)) return false;
+  replace_daemon();
+  return stream_ != nullptr;
+}
+
+/// The mirror keeps what the next daemon has to know; nobody waits for an answer until it is there.
+void Relay::answer_without_daemon(const Result<lsp::Json>& message) {
+  if (!message || takes_leave(message)) return;
+  (void)mirror_.on_client_message(*message);
+  for (const lsp::Json& answer : mirror_.on_daemon_lost()) to_editor(answer);
 }
 
 void Relay::replace_daemon() {
@@ -230,18 +275,18 @@ void Relay::replace_daemon() {
     options_.log->warn("no daemon: {}", error.message);
     // Another version stays another version.
     const bool late = std::chrono::steady_clock::now() + pause > deadline;
-    if (error.kind == ErrorKind::unsupported || late) return give_up(error.message);
+    if (error.kind == ErrorKind::unsupported || late) {
+      return give_up("caretd lost its daemon: " + error.message + ". Restart the language server.");
+    }
     std::this_thread::sleep_for(pause);
   }
 }
 
 /// The editor starts a new relay, which is of the installed version and falls back if it has to.
-void Relay::give_up(const std::string& reason) {
+void Relay::give_up(const std::string& sentence) {
   constexpr int kErrorMessage = 1;  // MessageType.Error of the specification
-  to_editor(lsp::make_notification(
-      "window/showMessage",
-      {{"type", kErrorMessage},
-       {"message", "caretd lost its daemon: " + reason + ". Restart the language server."}}));
+  to_editor(lsp::make_notification("window/showMessage",
+                                   {{"type", kErrorMessage}, {"message", sentence}}));
   daemon_gone_ = true;
 }
 
@@ -265,6 +310,7 @@ int Relay::run() {
     wait();
     if (editor_events_ != 0) read_editor();
     if (daemon_events_ != 0) read_daemon();
+    replace_when_due();
     flush_daemon();
     if (!editor_out_.empty()) flush_editor();
   }

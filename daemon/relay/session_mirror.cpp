@@ -70,6 +70,16 @@ Json answer_of_lost(const Json& request) {
                                                       "the daemon was restarted; ask again"});
 }
 
+/// Whether the result of a request has something to show.
+bool has_content(const std::string& method, const Json& result) {
+  if (method == "caretd/chat") return result.is_object();
+  if (method != "textDocument/inlineCompletion" && method != "textDocument/completion") {
+    return false;
+  }
+  const Json& items = result.is_array() ? result : at(result, "items");
+  return items.is_array() && !items.empty();
+}
+
 bool is_id(const Json& id) {
   return id.is_number_integer() || id.is_string();
 }
@@ -158,9 +168,10 @@ bool SessionMirror::on_daemon_message(const Json& message) {
   if (id.is_string() && id.get<std::string>().starts_with(kOwnId)) return false;
   const auto asked = outstanding_.find(key_of(id));
   if (asked == outstanding_.end()) return true;
-  if (text_at(asked->second, "method") == "initialize") {
-    on_initialized_by_daemon(at(message, "result"));
-  }
+  const std::string answered = text_at(asked->second, "method");
+  const Json& result = at(message, "result");
+  if (answered == "initialize") on_initialized_by_daemon(result);
+  was_of_use_ = was_of_use_ || has_content(answered, result);
   outstanding_.erase(asked);
   return true;
 }
@@ -205,6 +216,7 @@ std::vector<Json> SessionMirror::on_daemon_lost() {
 std::vector<Json> SessionMirror::replay() {
   std::vector<Json> messages;
   said_goodbye_ = false;
+  was_of_use_ = false;
   if (initialize_.is_null()) return messages;
   const auto own_id = [this] { return std::string(kOwnId) + std::to_string(++own_requests_); };
   // A client that still waits for its answer to initialize gets it from the new daemon.

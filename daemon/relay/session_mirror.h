@@ -39,6 +39,10 @@ class SessionMirror {
   /// switches, and every open document with its present text.
   [[nodiscard]] std::vector<lsp::Json> replay();
 
+  /// Whether this daemon has completed something or chatted. Others of its answers say little: it
+  /// gives them while it still loads.
+  [[nodiscard]] bool was_of_use() const { return was_of_use_; }
+
   /// The daemon said that it was told to stop: it is not missed before the editor needs one.
   [[nodiscard]] bool said_goodbye() const { return said_goodbye_; }
 
@@ -56,6 +60,7 @@ class SessionMirror {
   lsp::DocumentStore documents_;
   lsp::PositionEncoding encoding_ = lsp::PositionEncoding::utf16;
   bool said_goodbye_ = false;
+  bool was_of_use_ = false;
   bool initialized_ = false;
   lsp::Json initialize_;                          // the client's request; null before it
   lsp::Json configuration_;                       // latest didChangeConfiguration

@@ -43,6 +43,25 @@ void start_session(SessionMirror& mirror, const char* encoding = "utf-16") {
   (void)mirror.on_client_message(notification("initialized"));
 }
 
+TEST_CASE("a daemon was of use once it answered with something to show") {
+  SessionMirror mirror;
+  start_session(mirror);
+  const auto answer = [&mirror](const char* method, Json result) {
+    (void)mirror.on_client_message(request(2, method));
+    (void)mirror.on_daemon_message(lsp::make_response(2, std::move(result)));
+    return mirror.was_of_use();
+  };
+  const Json items = Json::array({{{"insertText", "x"}}});
+  CHECK_FALSE(answer("caretd/status", {{"state", "starting"}}));
+  CHECK_FALSE(answer("textDocument/inlineCompletion", nullptr));
+  CHECK_FALSE(answer("textDocument/inlineCompletion", {{"items", Json::array()}}));
+  CHECK(answer("textDocument/inlineCompletion", {{"items", items}}));
+  (void)mirror.on_daemon_lost();
+  (void)mirror.replay();
+  CHECK_FALSE(mirror.was_of_use());
+  CHECK(answer("textDocument/completion", items));
+}
+
 TEST_CASE("a new daemon is told everything that still holds") {
   SessionMirror mirror;
   start_session(mirror);

@@ -1,6 +1,7 @@
 """The daemon's life with the real binary: many editors, crashes, configuration."""
 
 import concurrent.futures
+import json
 import os
 import pathlib
 import signal
@@ -12,7 +13,7 @@ import time
 import unittest
 
 from session import (ANSWER, CARETD, FULL, HOLE, PATIENCE, TEXT, URI, Client, Home, Peer,
-                     completion_message, open_message)
+                     completion_message, open_message, version)
 
 
 def span(start, end):
@@ -97,6 +98,37 @@ class Life(unittest.TestCase):
             self.assertEqual(ANSWER, client.complete_when_ready().strip())
             self.assertEqual(0, client.duplicates)
             self.assertEqual(0, client.close())
+
+    def test_a_daemon_that_always_ends_is_given_up(self):
+        with Home() as home, socket.socket(socket.AF_UNIX) as listener:
+            home.socket.parent.mkdir(mode=0o700)
+            listener.bind(str(home.socket))
+            listener.listen()
+            listener.settimeout(PATIENCE)
+            client = Client(home)
+            welcome = json.dumps({"caretd": version(), "ok": True, "pid": 1}).encode() + b"\n"
+            begins = []
+            while len(begins) < 10:  # each is greeted, reads what it is told, and ends
+                peer, _ = listener.accept()
+                begins.append(time.monotonic())
+                peer.recv(4096)
+                peer.sendall(welcome)
+                if len(begins) == 1:
+                    client.ask("initialize", {"processId": None, "capabilities": {}})
+                peer.recv(4096)
+                peer.close()
+                if len(begins) == 9:  # in the longest pause, nobody waits for an answer
+                    self.assertIsNone(client.complete(timeout=2))
+            self.assertEqual(1, client.process.wait(timeout=PATIENCE))
+            client.reader.join()
+            self.assertRegex(client.shown(), "gave up .* ended 10 times within a minute: "
+                                             "run caretd doctor .*daemon.stderr, then restart")
+            pauses = [later - earlier for earlier, later in zip(begins, begins[1:])]
+            self.assertGreater(sum(pauses), 8)
+            self.assertGreater(min(pauses[-3:]), 1.5)
+            listener.settimeout(0.5)
+            with self.assertRaises(TimeoutError):
+                listener.accept()
 
     def test_start_status_restart_and_stop(self):
         with Home() as home:

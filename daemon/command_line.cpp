@@ -127,10 +127,18 @@ int CommandLine::run(int argc, const char* const* argv) {
     }
     return app_.exit(error) == 0 ? kSuccess : kUsage;
   }
-  if (!config_file_.empty()) context_.config_file = config_file_;
+  use_absolute_paths();
   if (log_level_.empty()) log_level_ = stderr_log_level(resolve(context_.settings_layers()));
   context_.log = make_stderr_logger(log_level_);
   return selected_(context_);
+}
+
+/// Everything that is handed on goes to a daemon, which stands in another folder.
+void CommandLine::use_absolute_paths() {
+  std::error_code error;
+  const auto folder = std::filesystem::current_path(error);
+  if (!config_file_.empty()) context_.config_file = (folder / config_file_).lexically_normal();
+  if (!error) make_paths_absolute(context_.overrides, context_.environment, folder);
 }
 
 int report_error(const Error& error) {

@@ -29,8 +29,8 @@ struct CommandContext {
   UserFolders folders;
   Environment environment;
   Logger log;
-  std::optional<std::filesystem::path> config_file;  ///< --config
-  std::vector<std::string> overrides;                ///< --set KEY=VALUE and its shorthands
+  std::optional<std::filesystem::path> config_file;  ///< --config, absolute
+  std::vector<std::string> overrides;  ///< --set KEY=VALUE and its shorthands; paths are absolute
 
   /// The user's configuration file, whether or not it exists.
   [[nodiscard]] std::filesystem::path user_config() const;
@@ -66,6 +66,8 @@ class CommandLine {
   int run(int argc, const char* const* argv);
 
  private:
+  void use_absolute_paths();
+
   CLI::App app_;
   CommandContext context_;
   std::string log_level_;

@@ -16,6 +16,7 @@ namespace {
 struct SessionMemory {
   std::string notice;  ///< to be shown; empty once it was
   SettingsWatch::Handle project_file;
+  SettingsWatch::Handle own_file;  ///< its --config
 };
 
 }  // namespace
@@ -30,11 +31,13 @@ SessionFactory::SessionFactory(const CommandContext& context, TaskThreads& threa
       clock_(clock),
       log_(std::move(log)) {}
 
-lsp::SessionServices SessionFactory::services(std::function<std::vector<SettingsLayer>()> layers,
-                                              const std::string& notice) const {
+lsp::SessionServices SessionFactory::services(
+    std::function<std::vector<SettingsLayer>()> layers, const std::string& notice,
+    const std::optional<std::filesystem::path>& own_file) const {
   const DaemonSettings limits = resolve(layers()).settings.daemon;
   auto memory = std::make_shared<SessionMemory>();
   memory->notice = notice;
+  if (own_file) memory->own_file = watch_->watch(*own_file);
   const auto resolve_settings = [engines = engines_, watch = watch_, layers = std::move(layers),
                                  memory](const lsp::ClientSettings& client) {
     if (const auto file = project_file(client)) memory->project_file = watch->watch(*file);

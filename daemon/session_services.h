@@ -22,9 +22,11 @@ class SessionFactory {
                  Logger log);
 
   /// `layers` are what the process says for this session, read anew whenever a session resolves its
-  /// settings. `notice` is a sentence the user is shown once; may be empty.
-  [[nodiscard]] lsp::SessionServices services(std::function<std::vector<SettingsLayer>()> layers,
-                                              const std::string& notice) const;
+  /// settings. `notice` is a sentence the user is shown once; may be empty. `own_file` is read by
+  /// `layers` for this session alone, and watched like the user's.
+  [[nodiscard]] lsp::SessionServices services(
+      std::function<std::vector<SettingsLayer>()> layers, const std::string& notice,
+      const std::optional<std::filesystem::path>& own_file = {}) const;
 
   [[nodiscard]] EngineProvider& engines() const { return *engines_; }
 

@@ -1,5 +1,6 @@
 #include "daemon/session_settings.h"
 
+#include <algorithm>
 #include <chrono>
 #include <cstdint>
 #include <fstream>
@@ -7,6 +8,8 @@
 #include <string>
 #include <system_error>
 #include <utility>
+
+#include <spdlog/fmt/fmt.h>
 
 #include "daemon/config/keys.h"
 #include "lsp/documents/uri.h"
@@ -33,6 +36,26 @@ std::optional<std::filesystem::path> project_file(const lsp::ClientSettings& cli
   const auto folder = path_of_uri(client.folders.front());
   if (!folder) return std::nullopt;
   return *folder / kProjectFileName;
+}
+
+SettingsLayer session_file(const SettingsLayer& shared, SettingsLayer own) {
+  const auto of_process = [](const Assignment& assignment) {
+    return concerns_process(assignment.key);
+  };
+  std::vector<std::string> left_out;
+  for (const Assignment& assignment : own.assignments) {
+    if (of_process(assignment)) left_out.push_back(assignment.key);
+  }
+  if (!left_out.empty()) {
+    own.problems.push_back(
+        fmt::format("{} in this window's --config file would hold for every window, so what the "
+                    "daemon was started with holds; to change it, run: caretd daemon restart "
+                    "--config FILE",
+                    fmt::join(left_out, ", ")));
+  }
+  std::erase_if(own.assignments, of_process);
+  std::ranges::copy_if(shared.assignments, std::back_inserter(own.assignments), of_process);
+  return own;
 }
 
 Configuration session_configuration(std::vector<SettingsLayer> process_layers,

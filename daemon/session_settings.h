@@ -18,6 +18,11 @@ namespace caretd::daemon {
 /// The first workspace folder's .caretd.toml, whether or not it exists; nothing without a folder.
 [[nodiscard]] std::optional<std::filesystem::path> project_file(const lsp::ClientSettings& client);
 
+/// The user's file of a session that was given one of its own: `own`, but for the keys of the
+/// process, which are as `shared`, the daemon's file, has them. Where `own` sets such keys, a
+/// problem says that they do not hold.
+[[nodiscard]] SettingsLayer session_file(const SettingsLayer& shared, SettingsLayer own);
+
 /// All layers resolved. `process_layers` are file, environment and command line; the first
 /// workspace folder's .caretd.toml and the client's configuration count as a cloned repository's
 /// (safe keys only), its initializationOptions as the user's own.

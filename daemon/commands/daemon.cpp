@@ -1,6 +1,5 @@
 // `caretd daemon`: the process that holds the model for all of the user's editors.
 #include <algorithm>
-#include <array>
 #include <chrono>
 #include <csignal>
 #include <fstream>
@@ -22,7 +21,10 @@ namespace {
 constexpr auto kStopTime = std::chrono::seconds(5);
 
 Hello hello_for(Purpose purpose) {
-  return {std::string(version()), purpose, {}, {}, {}};
+  Hello hello;
+  hello.version = version();
+  hello.purpose = purpose;
+  return hello;
 }
 
 int start(const CommandContext& context) {
@@ -140,20 +142,11 @@ int status(const CommandContext& context, bool json) {
   return kSuccess;
 }
 
-/// Settings of the process itself, which no session could have for its own.
-constexpr std::array<std::string_view, 4> kDaemonSections{"daemon", "listen", "http", "log"};
-
-bool concerns_daemon(std::string_view setting) {
-  const std::string_view section = setting.substr(0, setting.find('.'));
-  return std::find(kDaemonSections.begin(), kDaemonSections.end(), section) !=
-         kDaemonSections.end();
-}
-
 /// Whether an environment variable sets something that a session may have for its own.
 bool is_session_variable(std::string_view name) {
   const auto keys = all_keys();
   return std::any_of(keys.begin(), keys.end(), [name](const Key& key) {
-    return environment_name(key) == name && !concerns_daemon(key.name);
+    return environment_name(key) == name && !concerns_process(key.name);
   });
 }
 
@@ -162,9 +155,11 @@ bool is_session_variable(std::string_view name) {
 LaunchOptions launch_options(const CommandContext& context, Starter starter) {
   LaunchOptions options;
   options.executable = context.install.executable;
-  if (context.config_file) options.arguments = {"--config", context.config_file->string()};
+  if (context.config_file && starter == Starter::person) {
+    options.arguments = {"--config", context.config_file->string()};
+  }
   for (const std::string& word : context.overrides) {
-    if (starter == Starter::relay && !concerns_daemon(word)) continue;
+    if (starter == Starter::relay && !concerns_process(word)) continue;
     options.arguments.insert(options.arguments.end(), {"--set", word});
   }
   for (const auto& [name, value] : context.environment) {

@@ -104,6 +104,12 @@ int relay(const CommandContext& context,
 }
 
 int relay_to_remote(const CommandContext& context, const LspOptions& options) {
+  if (context.config_file) {
+    report_error({ErrorKind::invalid_input,
+                  "--config names a file of this machine, and the daemon at " + options.connect +
+                      " reads its own; leave it out, and give single settings with --set"});
+    return kUsage;
+  }
   auto daemon = parse_remote_daemon(options.connect);
   if (!daemon) {
     report_error(daemon.error());
@@ -153,7 +159,10 @@ int serve(const CommandContext& context, const LspOptions& options) {
 }  // namespace
 
 Hello session_hello(const CommandContext& context) {
-  Hello hello{std::string(version()), Purpose::session, {}, context.overrides, {}};
+  Hello hello;
+  hello.version = version();
+  hello.overrides = context.overrides;
+  if (context.config_file) hello.config = context.config_file->string();
   constexpr std::string_view kPrefix = "CARETD_";
   for (auto variable = context.environment.lower_bound(std::string(kPrefix));
        variable != context.environment.end() && variable->first.starts_with(kPrefix); ++variable) {

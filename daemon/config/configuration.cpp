@@ -186,6 +186,24 @@ SettingsLayer read_overrides(const std::vector<std::string>& words) {
   return layer;
 }
 
+void make_paths_absolute(std::vector<std::string>& words, Environment& environment,
+                         const std::filesystem::path& folder) {
+  const auto absolute = [&folder](const std::string& path) {
+    return path.empty() ? path : (folder / path).lexically_normal().string();
+  };
+  for (std::string& word : words) {
+    const size_t equals = word.find('=');
+    if (equals == std::string::npos) continue;
+    const Key* key = find_key(std::string_view(word).substr(0, equals));
+    if (key == nullptr || !key->path) continue;
+    word = word.substr(0, equals + 1) + absolute(word.substr(equals + 1));
+  }
+  for (const Key& key : all_keys()) {
+    const auto variable = key.path ? environment.find(environment_name(key)) : environment.end();
+    if (variable != environment.end()) variable->second = absolute(variable->second);
+  }
+}
+
 std::filesystem::path user_config_file(const UserFolders& folders) {
   return folders.config / "config.toml";
 }

@@ -58,7 +58,8 @@ struct Configuration {
 [[nodiscard]] Configuration resolve(std::span<const SettingsLayer> layers);
 
 /// The file's values; no values and no problem where there is no file. The file may be hostile:
-/// only a regular file of at most 1 MiB is read, and no message repeats its text.
+/// only a regular file of at most 1 MiB is read, and no message repeats its text. Relative paths in
+/// it are looked up beside it.
 [[nodiscard]] SettingsLayer read_settings_file(Layer layer, const std::filesystem::path& file);
 [[nodiscard]] SettingsLayer parse_settings(Layer layer, std::string_view toml,
                                            const std::string& file_name);
@@ -73,6 +74,11 @@ struct Configuration {
 
 /// "key=value" words from the command line.
 [[nodiscard]] SettingsLayer read_overrides(const std::vector<std::string>& words);
+
+/// Relative paths among "key=value" words and CARETD_* variables, made absolute against `folder`:
+/// the process that reads them may stand in another one. Empty values stay empty.
+void make_paths_absolute(std::vector<std::string>& words, Environment& environment,
+                         const std::filesystem::path& folder);
 
 inline constexpr std::string_view kProjectFileName = ".caretd.toml";
 

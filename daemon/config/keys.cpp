@@ -1,6 +1,7 @@
 #include "daemon/config/keys.h"
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <cmath>
 #include <iterator>
@@ -38,6 +39,15 @@ Key make_key(std::string_view name, KeyScope scope, Section Settings::*section,
   return key;
 }
 
+/// Of a string that names a file or a folder; all of them are the machine's.
+template <typename Section>
+Key make_path_key(std::string_view name, Section Settings::*section, std::string Section::*field,
+                  std::string_view description) {
+  Key key = make_key(name, KeyScope::machine, section, field, description);
+  key.path = true;
+  return key;
+}
+
 Key with_items(Key key, std::string_view form, bool (*accepts)(std::string_view)) {
   key.item_form = form;
   key.accepts_item = accepts;
@@ -57,9 +67,9 @@ std::vector<Key> model_keys() {
                          "CARETD_REMOTE_API_KEY than on a command line.");
   api_key.secret = true;
   return {
-      make_key("model.path", kMachine, kModel, &ModelSettings::path,
-               "Folder of the model (config.json, tokenizer.json, safetensors). Empty: the "
-               "embedded model."),
+      make_path_key("model.path", kModel, &ModelSettings::path,
+                    "Folder of the model (config.json, tokenizer.json, safetensors). Empty: the "
+                    "embedded model."),
       make_key("model.device", kMachine, kModel, &ModelSettings::device,
                "Where the model runs. auto takes a GPU where one is found and the model fits.", {},
                {"auto", "cpu", "cuda"}),
@@ -80,10 +90,10 @@ std::vector<Key> model_keys() {
       make_key("remote.model", kMachine, kRemote, &RemoteSettings::model,
                "Name of the model on the remote server. Empty: the first it lists."),
       std::move(api_key),
-      make_key("remote.key_file", kMachine, kRemote, &RemoteSettings::key_file,
-               "File whose first line is the API key of the remote server."),
-      make_key("remote.ca_file", kMachine, kRemote, &RemoteSettings::ca_file,
-               "Certificates to trust instead of the system's (PEM)."),
+      make_path_key("remote.key_file", kRemote, &RemoteSettings::key_file,
+                    "File whose first line is the API key of the remote server."),
+      make_path_key("remote.ca_file", kRemote, &RemoteSettings::ca_file,
+                    "Certificates to trust instead of the system's (PEM)."),
       make_key("remote.fim", kMachine, kRemote, &RemoteSettings::fim,
                "How the remote server fills in the middle: with the field suffix, with a raw "
                "prompt of remote.fim_tokens, or auto: suffix until the server refuses it.",
@@ -91,9 +101,10 @@ std::vector<Key> model_keys() {
       make_key("remote.fim_tokens", kMachine, kRemote, &RemoteSettings::fim_tokens,
                "The tokens of the remote model in front of the prefix, in front of the suffix and "
                "in front of the middle."),
-      make_key("remote.tokenizer", kMachine, kRemote, &RemoteSettings::tokenizer,
-               "Folder with the remote model's tokenizer.json, for prompts of exact length. Empty: "
-               "lengths are estimated."),
+      make_path_key(
+          "remote.tokenizer", kRemote, &RemoteSettings::tokenizer,
+          "Folder with the remote model's tokenizer.json, for prompts of exact length. Empty: "
+          "lengths are estimated."),
       make_key("remote.timeout_s", kMachine, kRemote, &RemoteSettings::timeout_s,
                "Seconds without an answer, or without a further byte, after which a remote request "
                "has failed.",
@@ -147,9 +158,10 @@ std::vector<Key> completion_keys() {
 std::vector<Key> chat_keys() {
   constexpr auto kChat = &Settings::chat;
   return {
-      make_key("chat.model", KeyScope::machine, kChat, &ChatSettings::model,
-               "Folder of a model for chat and code actions. Empty: the one that completes. Two "
-               "local models share model.kv_mebibytes and model.host_kv_mebibytes, half each."),
+      make_path_key(
+          "chat.model", kChat, &ChatSettings::model,
+          "Folder of a model for chat and code actions. Empty: the one that completes. Two "
+          "local models share model.kv_mebibytes and model.host_kv_mebibytes, half each."),
       make_key("chat.max_tokens", KeyScope::project, kChat, &ChatSettings::max_tokens,
                "Longest reply, in tokens; at most half of the model's window.", {1, 16384}),
       make_key("chat.temperature", KeyScope::project, kChat, &ChatSettings::temperature,
@@ -182,12 +194,12 @@ std::vector<Key> daemon_keys() {
           {1, 65536}),
       make_key("listen.address", kMachine, kListen, &ListenSettings::address,
                "host:port on which `caretd lsp --connect` reaches this daemon. Empty: none."),
-      make_key("listen.certificate", kMachine, kListen, &ListenSettings::certificate,
-               "TLS certificate chain of the listener (PEM)."),
-      make_key("listen.key", kMachine, kListen, &ListenSettings::key,
-               "TLS private key of the listener (PEM)."),
-      make_key("listen.token_file", kMachine, kListen, &ListenSettings::token_file,
-               "File whose first line is the token that a connecting relay must present."),
+      make_path_key("listen.certificate", kListen, &ListenSettings::certificate,
+                    "TLS certificate chain of the listener (PEM)."),
+      make_path_key("listen.key", kListen, &ListenSettings::key,
+                    "TLS private key of the listener (PEM)."),
+      make_path_key("listen.token_file", kListen, &ListenSettings::token_file,
+                    "File whose first line is the token that a connecting relay must present."),
       make_key("log.level", kMachine, kLog, &LogSettings::level, "What is logged.", {},
                {"trace", "debug", "info", "warn", "error", "off"}),
       make_key("log.max_mebibytes", kMachine, kLog, &LogSettings::max_mebibytes,
@@ -208,20 +220,21 @@ std::vector<Key> http_keys() {
       make_key("http.address", kMachine, kHttp, &HttpSettings::address,
                "host:port of the HTTP API in the daemon. Empty: none there, and 127.0.0.1:8012 for "
                "`caretd serve`."),
-      make_key("http.certificate", kMachine, kHttp, &HttpSettings::certificate,
-               "TLS certificate chain of the HTTP API (PEM)."),
-      make_key("http.key", kMachine, kHttp, &HttpSettings::key,
-               "TLS private key of the HTTP API (PEM)."),
+      make_path_key("http.certificate", kHttp, &HttpSettings::certificate,
+                    "TLS certificate chain of the HTTP API (PEM)."),
+      make_path_key("http.key", kHttp, &HttpSettings::key,
+                    "TLS private key of the HTTP API (PEM)."),
       std::move(api_key),
-      make_key("http.api_key_file", kMachine, kHttp, &HttpSettings::api_key_file,
-               "File whose first line is the key that HTTP clients must send."),
+      make_path_key("http.api_key_file", kHttp, &HttpSettings::api_key_file,
+                    "File whose first line is the key that HTTP clients must send."),
       make_key("http.max_connections", kMachine, kHttp, &HttpSettings::max_connections,
                "HTTP connections served at once.", {1, 16384}),
       make_key("http.max_body_mebibytes", kMachine, kHttp, &HttpSettings::max_body_mebibytes,
                "Largest body of an HTTP request, in MiB.", {1, 1024}),
-      make_key("http.timeout_s", kMachine, kHttp, &HttpSettings::timeout_s,
-               "Seconds an HTTP client has to send a request, or to take a further part of a reply.",
-               {1, 3600}),
+      make_key(
+          "http.timeout_s", kMachine, kHttp, &HttpSettings::timeout_s,
+          "Seconds an HTTP client has to send a request, or to take a further part of a reply.",
+          {1, 3600}),
   };
 }
 
@@ -352,6 +365,11 @@ const Key* find_key(std::string_view name) {
   const auto found =
       std::find_if(keys.begin(), keys.end(), [name](const Key& key) { return key.name == name; });
   return found == keys.end() ? nullptr : &*found;
+}
+
+bool concerns_process(std::string_view name) {
+  constexpr std::array<std::string_view, 4> kSections{"daemon", "listen", "http", "log"};
+  return std::ranges::find(kSections, name.substr(0, name.find('.'))) != kSections.end();
 }
 
 std::optional<std::string_view> nearest_key(std::string_view name) {

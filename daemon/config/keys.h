@@ -32,8 +32,9 @@ struct Key {
   double minimum = 0;  ///< of numbers (and of the numbers of a list)
   double maximum = 0;
   std::vector<std::string_view> choices;  ///< of strings; empty: any
-  bool secret = false;  ///< never printed, and never sent to a daemon on another machine
-  std::string_view item_form;             ///< of the strings of a list, for messages; empty: any
+  bool secret = false;         ///< never printed, and never sent to a daemon on another machine
+  bool path = false;           ///< a file or folder; may be relative where it is written
+  std::string_view item_form;  ///< of the strings of a list, for messages; empty: any
   bool (*accepts_item)(std::string_view) = nullptr;
   std::function<SettingValue(const Settings&)> get;
   std::function<void(Settings&, const SettingValue&)> set;  ///< the value has the type get() gives
@@ -41,6 +42,9 @@ struct Key {
 
 [[nodiscard]] std::span<const Key> all_keys();
 [[nodiscard]] const Key* find_key(std::string_view name);
+
+/// Whether a key ("http.address") is the process's own: sessions have no value of theirs.
+[[nodiscard]] bool concerns_process(std::string_view name);
 
 /// The known name with the smallest edit distance, if one is close enough to be a typing mistake.
 [[nodiscard]] std::optional<std::string_view> nearest_key(std::string_view name);

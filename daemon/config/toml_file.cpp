@@ -143,7 +143,14 @@ SettingsLayer read_settings_file(Layer layer, const std::filesystem::path& file)
     return {layer, {}, {fmt::format("{}: {}", file.string(), text.error().message)}};
   }
   if (!*text) return {layer, {}, {}};
-  return parse_settings(layer, **text, file.string());
+  SettingsLayer settings = parse_settings(layer, **text, file.string());
+  for (Assignment& assignment : settings.assignments) {
+    const Key* key = find_key(assignment.key);
+    auto* const path = std::get_if<std::string>(&assignment.value);
+    if (key == nullptr || !key->path || path == nullptr || path->empty()) continue;
+    *path = (file.parent_path() / *path).lexically_normal().string();
+  }
+  return settings;
 }
 
 }  // namespace caretd::daemon

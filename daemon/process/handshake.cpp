@@ -56,6 +56,7 @@ std::string write_hello(const Hello& hello) {
   if (!hello.token.empty()) json["token"] = hello.token;
   if (!hello.overrides.empty()) json["set"] = hello.overrides;
   if (!hello.environment.empty()) json["environment"] = hello.environment;
+  if (!hello.config.empty()) json["config"] = hello.config;
   return lsp::to_string(json) + '\n';
 }
 
@@ -76,8 +77,9 @@ Result<Hello> read_hello(std::string_view line) {
   const std::string wanted = text_of(*json, "for");
   for (const auto& [purpose, name] : kPurposes) {
     if (wanted != name) continue;
-    return Hello{text_of(*json, "caretd"), purpose, text_of(*json, "token"), words_of(*json),
-                 variables_of(*json)};
+    return Hello{text_of(*json, "caretd"), purpose,
+                 text_of(*json, "token"),  words_of(*json),
+                 variables_of(*json),      text_of(*json, "config")};
   }
   return fail(ErrorKind::invalid_input, "the connection says no purpose this version knows");
 }

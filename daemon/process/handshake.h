@@ -2,7 +2,7 @@
 // one JSON answer) takes over. A line of JSON, at most kMaxHandshakeBytes long:
 //
 //   {"caretd": "0.1.0", "for": "session", "token": "...", "set": ["model.threads=2"],
-//    "environment": {"CARETD_LOG_LEVEL": "debug"}}
+//    "environment": {"CARETD_LOG_LEVEL": "debug"}, "config": "/srv/other.toml"}
 //   {"caretd": "0.1.0", "ok": true, "pid": 4711}   or   {"caretd": ..., "error": "..."}
 #pragma once
 
@@ -32,6 +32,7 @@ struct Hello {
   /// What the relay was given, for its session alone: --set words and CARETD_* variables.
   std::vector<std::string> overrides;
   std::map<std::string, std::string> environment;
+  std::string config;  ///< its --config, absolute; empty: the daemon's own file. Unix socket only
 };
 
 struct Welcome {

@@ -1,5 +1,6 @@
 #include "daemon/server/daemon_process.h"
 
+#include <algorithm>
 #include <csignal>
 #include <fstream>
 #include <memory>
@@ -21,6 +22,7 @@
 #include "daemon/server/engine_report.h"
 #include "daemon/server/process_figures.h"
 #include "daemon/session_services.h"
+#include "daemon/session_settings.h"
 
 namespace caretd::daemon {
 
@@ -93,6 +95,7 @@ class DaemonProcess {
   [[nodiscard]] ServerServices server_services();
   [[nodiscard]] Result<void> start_http();
   void serve_http();
+  [[nodiscard]] std::optional<std::filesystem::path> own_file(const Hello& hello) const;
   [[nodiscard]] std::vector<SettingsLayer> session_layers(const Hello& hello) const;
   void describe(lsp::Json& status) const;
   [[nodiscard]] bool is_busy() const;
@@ -191,8 +194,22 @@ Result<void> DaemonProcess::start_http() {
   return {};
 }
 
+/// The file a session was given in place of the daemon's.
+std::optional<std::filesystem::path> DaemonProcess::own_file(const Hello& hello) const {
+  std::error_code differs;
+  if (hello.config.empty()) return std::nullopt;
+  if (std::filesystem::equivalent(hello.config, context_.user_config(), differs)) {
+    return std::nullopt;
+  }
+  return hello.config;
+}
+
 std::vector<SettingsLayer> DaemonProcess::session_layers(const Hello& hello) const {
   auto layers = context_.settings_layers();
+  if (const auto own = own_file(hello)) {
+    const auto shared = std::ranges::find(layers, Layer::user_file, &SettingsLayer::layer);
+    *shared = session_file(*shared, read_settings_file(Layer::user_file, *own));
+  }
   // The relay's own environment and command line come over those of the daemon.
   if (!hello.environment.empty()) layers.push_back(read_environment(hello.environment));
   if (!hello.overrides.empty()) layers.push_back(read_overrides(hello.overrides));
@@ -203,7 +220,7 @@ ServerServices DaemonProcess::server_services() {
   ServerServices services;
   services.session_services = [this](const Hello& hello) {
     return factory_.services([this, hello] { return session_layers(hello); },
-                             std::exchange(notice_, {}));
+                             std::exchange(notice_, {}), own_file(hello));
   };
   services.on_activity = [this] { on_activity(); };
   services.describe = [this](lsp::Json& status) { describe(status); };

@@ -155,8 +155,11 @@ void DaemonServer::on_hello(const std::shared_ptr<Connection>& connection, const
   }
   if (stopping_since_) return connection->refuse("the daemon is stopping");
   switch (hello.purpose) {
-    case Purpose::session:
-      return start_session(connection, hello);
+    case Purpose::session: {
+      Hello own = hello;
+      if (needs_token) own.config.clear();  // a path on the peer's machine means nothing here
+      return start_session(connection, own);
+    }
     case Purpose::status:
       return send_status(connection);
     case Purpose::stop:

@@ -70,6 +70,9 @@ class Help(CommandTest):
         self.assertIn("tokenizer.json", self.run_caretd(
             "complete", "--model", self.home, __file__ + ":1:1", code=3).stderr)
         self.run_caretd("daemon", "status", code=3)
+        file = self.configure("")
+        elsewhere = ("lsp", "--connect", "box:7070", "--config", file)
+        self.assertIn("--set", self.run_caretd(*elsewhere, code=2).stderr)
 
     def test_version_says_what_was_built_with_what(self):
         text = self.run_caretd("--version").stdout

@@ -213,6 +213,39 @@ TEST_CASE("a user's own file may be a link") {
         1);
 }
 
+TEST_CASE("relative paths are looked up beside the file, or where the command was given") {
+  const TemporaryFolder folder;
+  const auto file = folder.path() / "config.toml";
+  std::ofstream(file) << "[model]\npath = \"models/a\"\n[http]\nkey = \"/b\"\naddress = \"c:1\"\n";
+  const Settings read = resolved({read_settings_file(Layer::user_file, file)}).settings;
+  CHECK(read.model.path == folder.path() / "models/a");
+  CHECK(read.http.key == "/b");
+  CHECK(read.http.address == "c:1");
+
+  std::vector<std::string> words{"model.path=../a", "chat.model=", "http.key=/b", "remote.model=c",
+                                 "nonsense"};
+  Environment environment{{"CARETD_MODEL_PATH", "./d"}, {"CARETD_REMOTE_MODEL", "e"}};
+  make_paths_absolute(words, environment, "/x/y");
+  CHECK(words == std::vector<std::string>{"model.path=/x/a", "chat.model=", "http.key=/b",
+                                          "remote.model=c", "nonsense"});
+  CHECK(environment == Environment{{"CARETD_MODEL_PATH", "/x/y/d"}, {"CARETD_REMOTE_MODEL", "e"}});
+}
+
+TEST_CASE("what concerns the process stays as the daemon's own file has it") {
+  const auto shared =
+      parse_settings(Layer::user_file, "[daemon]\nmax_sessions = 3\n[completion]\nmax_tokens = 5\n",
+                     "config.toml");
+  const auto own = parse_settings(
+      Layer::user_file, "[log]\nlevel = \"debug\"\n[context]\nrelated_code = false\n", "own.toml");
+  const auto both = resolved({session_file(shared, own)});
+  CHECK(both.settings.daemon.max_sessions == 3);
+  CHECK(both.settings.completion.max_tokens == Settings{}.completion.max_tokens);
+  CHECK(both.settings.log.level == Settings{}.log.level);
+  CHECK_FALSE(both.settings.context.related_code);
+  REQUIRE(both.problems.size() == 1);
+  CHECK(both.problems.front().starts_with("log.level in this window's --config file"));
+}
+
 TEST_CASE("every key survives its way through TOML, the environment and JSON") {
   for (const Key& key : all_keys()) {
     INFO(key.name);

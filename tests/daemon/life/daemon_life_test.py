@@ -12,7 +12,7 @@ import tempfile
 import time
 import unittest
 
-from session import (ANSWER, CARETD, FULL, HOLE, PATIENCE, TEXT, URI, Client, Home, Peer,
+from session import (ANSWER, CARETD, FULL, HOLE, PATIENCE, ROOT, TEXT, URI, Client, Home, Peer,
                      completion_message, open_message, version)
 
 
@@ -338,6 +338,53 @@ class Configuration(unittest.TestCase):
             self.assertIsNone(off.complete())
             off.close()
             on.close()
+
+    def test_a_relays_own_file_holds_for_its_window_alone(self):
+        with Home() as home:
+            off = home.folder / "off.toml"
+            off.write_text('[completion]\nenabled = false\n[http]\naddress = "127.0.0.1:0"\n')
+            # One relay starts the daemon, the other finds it; the path is the relay's to understand.
+            first = Client(home, "--config", "off.toml", cwd=home.folder)
+            first.initialize()
+            first.open()
+            second, plain = Client(home, "--config", str(off)), Client(home)
+            for client in (second, plain):
+                client.initialize()
+                client.open()
+            self.assertEqual(ANSWER, plain.complete_when_ready().strip())
+            self.assertIsNone(first.complete())
+            self.assertIsNone(second.complete())
+            self.assertEqual(1, len(home.daemon_pids()))
+            self.assertNotIn("http", home.status())
+            self.assertIn("http.address in this window's --config file", first.shown())
+            self.assertNotIn("http.address", plain.shown())
+            off.write_text("")
+            self.assertEqual(ANSWER, second.complete_when_ready().strip())
+            # The same through a new daemon.
+            off.write_text("[completion]\nenabled = false\n")
+            os.kill(home.daemon_pids()[0], signal.SIGKILL)
+            self.assertEqual(ANSWER, plain.complete_when_ready().strip())
+            self.assertIsNone(second.complete())
+            for client in (first, second, plain):
+                self.assertEqual(0, client.close())
+
+    def test_relative_paths_are_those_of_who_says_them(self):
+        with Home() as home:
+            (home.folder / "models").symlink_to(ROOT / "models")
+            (home.folder / "own.toml").write_text("[daemon]\nmax_sessions = 2\n")
+            done = subprocess.run([CARETD, "daemon", "start", "--config", "own.toml"], cwd=home.folder,
+                                  env=home.environment, capture_output=True, text=True, timeout=PATIENCE)
+            self.assertEqual(0, done.returncode, done.stderr)
+            clients = [Client(home, "--model", "models/tiny", cwd=home.folder)]
+            home.environment["CARETD_MODEL_PATH"] = "./models/tiny"
+            clients.append(Client(home, cwd=home.folder))
+            for client in clients:
+                client.initialize()
+                client.open()
+                self.assertEqual(ANSWER, client.complete_when_ready().strip(), client.shown())
+            third = Client(home, cwd=home.folder)
+            third.initialize()
+            self.assertIn("daemon.max_sessions", third.shown())
 
     def test_weights_leave_when_idle_and_come_back(self):
         with Home(CARETD_DAEMON_IDLE_UNLOAD_MINUTES="0.02") as home:

@@ -87,8 +87,8 @@ class Home:
 class Client:
     """One editor: starts `caretd lsp` and speaks the protocol over its stdio."""
 
-    def __init__(self, home, *arguments):
-        self.process = subprocess.Popen([CARETD, "lsp", *arguments], env=home.environment,
+    def __init__(self, home, *arguments, cwd=None):
+        self.process = subprocess.Popen([CARETD, "lsp", *arguments], env=home.environment, cwd=cwd,
                                         stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                         stderr=subprocess.DEVNULL)
         home.clients.append(self)

@@ -3,8 +3,9 @@
 // ranges, alternatives, deaths. The scenarios with the model use the real caretd.
 //
 // SCRIPT is JSON: { items: [...] } returned by every textDocument/inlineCompletion with `$line`
-// replaced by the position's line, `$character` by its character; `status` is notified at start.
-// SCRIPT_LOG receives a line of JSON for every message.
+// replaced by the position's line, `$character` by its character; `status` is notified at start;
+// `starting` and `ending` are milliseconds that it takes to answer `initialize` and to end.
+// SCRIPT_LOG receives a line of JSON for every message, and for the process's start and end.
 import fs from 'node:fs';
 
 import { frame, frameReader } from './frames.mjs';
@@ -46,10 +47,21 @@ const answers = {
   shutdown: () => null,
 };
 
+function end() {
+  log({ method: '$end', pid: process.pid });
+  process.exit(0);
+}
+
+function respond({ id, method, params }) {
+  const answer = answers[method];
+  if (answer) send({ id, result: answer(params) });
+  else send({ id, error: { code: -32601, message: `no ${method}` } });
+}
+
 function handle(message) {
   const { method, params, id, result } = message;
   log(method ? { method, params } : { answer: id, result });
-  if (message.method === 'exit') process.exit(0);
+  if (message.method === 'exit') setTimeout(end, script.ending ?? 0);
   if (message.method === 'initialized' && script.status) {
     send({ method: 'caretd/status', params: script.status });
   }
@@ -59,11 +71,11 @@ function handle(message) {
     send({ id: 'configuration', method: 'workspace/configuration', params: { items } });
   }
   if (message.id === undefined || message.method === undefined) return;
-  const answer = answers[message.method];
-  if (answer) send({ id: message.id, result: answer(message.params) });
-  else send({ id: message.id, error: { code: -32601, message: `no ${message.method}` } });
+  if (method === 'initialize' && script.starting) setTimeout(() => respond(message), script.starting);
+  else respond(message);
 }
 
 process.stdin.on('data', frameReader(handle));
-process.stdin.on('end', () => process.exit(0));
+process.stdin.on('end', () => setTimeout(end, script.ending ?? 0));
+process.on('SIGTERM', end);
 log({ method: '$start', pid: process.pid });

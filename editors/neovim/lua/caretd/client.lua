@@ -1,11 +1,14 @@
--- The language server: started once, attached to every ordinary buffer, started again when it dies.
+-- The language server as the plugin speaks with it: its state, requests, notifications, settings.
 local config = require('caretd.config')
+local messages = require('caretd.messages')
+local server = require('caretd.server')
 
 local M = {}
 
-local state = { id = nil, deaths = {}, stopping = false }
-local restarts_per_minute = 10
 local is_011 = vim.fn.has('nvim-0.11') == 1
+
+-- Handlers of requests that are not answered yet, by a number of their own.
+local unanswered, asked = {}, 0
 
 --- The last caretd/status, or a starting one.
 M.status = { state = 'starting', percent = 0 }
@@ -18,7 +21,11 @@ local function tell_status(status)
   vim.cmd.redrawstatus()
 end
 
-function M.get() return state.id and vim.lsp.get_client_by_id(state.id) or nil end
+--- The client of a server that takes requests, or nil.
+function M.get()
+  local client = server.client()
+  return client and client.initialized and client or nil
+end
 
 --- True for buffers that hold a user's text.
 function M.wants(buffer)
@@ -28,24 +35,44 @@ function M.wants(buffer)
     and not vim.b[buffer].large_buf
 end
 
---- Sends a request; `handler(error, result)` runs on the main loop. Returns a function that
+-- Neovim forgets the requests of a server that ends.
+local function end_unanswered()
+  local left = unanswered
+  unanswered = {}
+  for _, handler in pairs(left) do
+    handler({ message = 'caretd ended before it had answered; ask again' })
+  end
+end
+
+--- Sends a request; `handler(error, result)` runs on the main loop, once. Returns a function that
 --- cancels it, or nil when no server runs. Pending changes of the buffer are sent first.
 function M.request(method, params, handler, buffer)
   local client = M.get()
   if not client then return nil end
-  local function answer(err, result) handler(err, result) end
+  asked = asked + 1
+  local key = asked
+  local function answer(err, result)
+    if not unanswered[key] then return end
+    unanswered[key] = nil
+    handler(err, result)
+  end
+  unanswered[key] = handler
   local sent, id
   if is_011 then
     sent, id = client:request(method, params, answer, buffer)
   else
     sent, id = client.request(method, params, answer, buffer)
   end
-  if not sent then return nil end
+  if not sent then
+    unanswered[key] = nil
+    return nil
+  end
   return function()
     -- An answer that waits to be handled has ended the request; to cancel it then is an error in
     -- Neovim's log.
     local request = client.requests[id]
     if not request or request.type ~= 'pending' then return end
+    unanswered[key] = nil
     if is_011 then
       client:cancel_request(id)
     else
@@ -83,29 +110,6 @@ local function attach_all()
   end
 end
 
--- Counts the deaths of the last minute; false when it is time to give up.
-local function may_restart()
-  local now = vim.uv.now()
-  state.deaths = vim.tbl_filter(function(at) return now - at < 60000 end, state.deaths)
-  table.insert(state.deaths, now)
-  return #state.deaths <= restarts_per_minute
-end
-
-local function on_exit(code, signal)
-  state.id = nil
-  if state.stopping then return end
-  if not may_restart() then
-    tell_status({ state = 'failed', reason = 'caretd ended again and again; see :Caretd log' })
-    return
-  end
-  tell_status({
-    state = 'starting',
-    percent = 0,
-    reason = ('ended with %d/%d'):format(code, signal),
-  })
-  vim.defer_fn(attach_all, 50 * 2 ^ math.min(#state.deaths - 1, 6))
-end
-
 local function capabilities()
   local all = vim.lsp.protocol.make_client_capabilities()
   all.general = all.general or {}
@@ -118,17 +122,6 @@ local function capabilities()
   return all
 end
 
--- Starts the process. Its end is told to Neovim as an ordinary one: the plugin restarts it and
--- shows its state itself, where Neovim would stop the user with a message about the exit code.
-local function spawn(dispatchers)
-  local watched = vim.tbl_extend('force', {}, dispatchers)
-  watched.on_exit = function(code, signal)
-    dispatchers.on_exit(0, 0)
-    vim.schedule(function() on_exit(code, signal) end)
-  end
-  return vim.lsp.rpc.start(config.options.cmd, watched)
-end
-
 local levels = {
   vim.log.levels.ERROR,
   vim.log.levels.WARN,
@@ -136,14 +129,8 @@ local levels = {
   vim.log.levels.DEBUG,
 }
 
--- A message longer than the screen is wide would stop the user until Enter is pressed; the state's
--- whole reason is in :Caretd status.
 local function show_message(_, params)
-  local text, room = params.message, math.max(vim.v.echospace, 20)
-  if vim.fn.strdisplaywidth(text) > room then
-    text = vim.fn.strcharpart(text, 0, room - 1) .. '…'
-  end
-  vim.notify(text, levels[params.type] or vim.log.levels.INFO)
+  messages.show(params.message, levels[params.type] or vim.log.levels.INFO)
 end
 
 -- An empty Lua table would travel as an empty list.
@@ -155,17 +142,25 @@ local function without_confirmation(params)
   params.capabilities.workspace.workspaceEdit.changeAnnotationSupport = nil
 end
 
-local function client_config()
+-- One that was told to end has nothing to say any more.
+local function on_status(_, status, context)
+  local client = server.client()
+  if client and client.id == context.client_id then tell_status(status) end
+end
+
+local function settings() return { caretd = object(config.options.settings) } end
+
+local function client_config(cmd)
   return {
     name = 'caretd',
-    cmd = spawn,
+    cmd = cmd,
     root_dir = vim.fn.getcwd(),
     capabilities = capabilities(),
     before_init = without_confirmation,
     init_options = object(config.options.server),
-    settings = { caretd = object(config.options.settings) },
+    settings = settings(),
     handlers = {
-      ['caretd/status'] = function(_, status) tell_status(status) end,
+      ['caretd/status'] = on_status,
       ['window/showMessage'] = show_message,
       ['workspace/applyEdit'] = require('caretd.edits').apply,
       ['$/progress'] = function(err, params, ctx, ...)
@@ -179,50 +174,17 @@ local function client_config()
   }
 end
 
---- Why the configured command cannot be started, or nil.
-function M.problem()
-  local program = config.options.cmd[1]
-  if program == nil then return 'the option cmd is empty' end
-  if vim.fn.executable(program) == 1 then return nil end
-  return ("'%s' is not a program on this machine; see :help caretd-install"):format(program)
-end
+server.host = {
+  config = client_config,
+  attach_all = attach_all,
+  status = function() return M.status end,
+  tell = tell_status,
+  ended = end_unanswered,
+}
 
---- Attaches the server to a buffer, starting it first if need be.
-function M.attach(buffer)
-  local problem = M.problem()
-  if problem then
-    if M.status.state ~= 'failed' then
-      tell_status({ state = 'failed', reason = problem })
-      vim.notify('caretd: ' .. problem, vim.log.levels.WARN)
-    end
-    return
-  end
-  state.stopping = false
-  state.id = vim.lsp.start(client_config(), {
-    bufnr = buffer,
-    -- A dead client lingers in Neovim's list for a while; only ours of now is shared.
-    reuse_client = function(client) return client.id == state.id end,
-  }) or state.id
-end
-
-function M.stop()
-  state.stopping = true
-  local client = M.get()
-  if not client then return end
-  if is_011 then
-    client:stop()
-  else
-    client.stop()
-  end
-end
-
-function M.restart()
-  M.stop()
-  state.deaths = {}
-  vim.defer_fn(function()
-    state.id = nil
-    attach_all()
-  end, 200)
-end
+M.problem = server.problem
+M.attach = server.attach
+M.stop = server.stop
+M.restart = server.restart
 
 return M

@@ -187,4 +187,12 @@ M.attach = server.attach
 M.stop = server.stop
 M.restart = server.restart
 
+--- Passes the option `settings` on where it changed; a server that starts reads it by itself.
+function M.configure()
+  local client, now = server.client(), settings()
+  if not client or vim.deep_equal(client.settings, now) then return end
+  client.settings = now
+  M.notify('workspace/didChangeConfiguration', { settings = now })
+end
+
 return M

@@ -94,6 +94,7 @@ function M.setup(options)
     return
   end
   config.set(options)
+  client.configure()
   set_autocommands()
   if not M.keymaps_set then set_keymaps(config.options.keymaps) end
   M.keymaps_set = true

@@ -93,3 +93,19 @@ test('a program that cannot be started is a failed state with a reason', async (
   await waitFor('the failed state', () => /bad' cannot be started: /.test(reason(nvim) ?? ''), undefined,
     () => [reason(nvim), nvim.screen()]);
 });
+
+test('settings that change while it runs are told, once', async (t) => {
+  const setup = (tokens) => `{ cmd = { 'node', '${scriptedServer}' },
+    settings = { completion = { max_tokens = ${tokens} } } }`;
+  const nvim = await open(t, { setup: setup(8) });
+  const told = () => received(nvim, 'workspace/didChangeConfiguration')
+    .map(({ params }) => params.settings.caretd.completion.max_tokens);
+  const again = (tokens) => nvim.lua(`(function() require('caretd').setup(${setup(tokens)}) end)()`);
+  again(16);
+  again(16);
+  again(32);
+  await waitFor('the last settings', () => told().at(-1) === 32, undefined, told);
+  assert.deepEqual(told().filter((tokens) => tokens !== 8), [16, 32]);
+  assert.equal(nvim.lua("require('caretd.client').get().settings.caretd.completion.max_tokens"), 32);
+  assert.deepEqual(lives(nvim), ['$start']);
+});

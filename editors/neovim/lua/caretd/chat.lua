@@ -117,8 +117,8 @@ local function busy()
   return state.cancel ~= nil
 end
 
--- Sends a request whose reply streams into the transcript.
-local function send(method, params, holder)
+-- Sends a request whose reply streams into the transcript, behind what was typed into a buffer.
+local function send(method, params, holder, buffer)
   if busy() then return end
   state.tokens = state.tokens + 1
   local token = 'caretd-chat-' .. state.tokens
@@ -140,7 +140,7 @@ local function send(method, params, holder)
     -- Another server does not know the conversation of the one before.
     if err then state.conversation = nil end
     finish(err and ('> ' .. err.message .. '\n\n') or '\n\n')
-  end, state.buffer)
+  end, buffer or state.buffer)
   if not cancel then
     finish('> ' .. require('caretd.status').sentence() .. '\n\n')
     return
@@ -192,7 +192,7 @@ function M.ask(question, range)
     show_question(text)
     local params = { message = text, conversationId = state.conversation }
     if #context > 0 then params.context = context end
-    send('caretd/chat', params, params)
+    send('caretd/chat', params, params, buffer)
   end
   if question and question ~= '' then return go(question) end
   vim.ui.input({ prompt = 'Ask caretd: ' }, go)

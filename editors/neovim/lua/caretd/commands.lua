@@ -23,7 +23,10 @@ end
 function M.to_lines(value, indent, lines)
   indent, lines = indent or '', lines or {}
   local keys = vim.tbl_keys(value)
-  table.sort(keys, function(a, b) return tostring(a) < tostring(b) end)
+  table.sort(keys, function(a, b)
+    if type(a) == 'number' and type(b) == 'number' then return a < b end
+    return tostring(a) < tostring(b)
+  end)
   for _, key in ipairs(keys) do
     local item = value[key]
     if type(item) == 'table' then
@@ -31,6 +34,7 @@ function M.to_lines(value, indent, lines)
       M.to_lines(item, indent .. '  ', lines)
     else
       local text = type(item) == 'number' and ('%.6g'):format(item) or tostring(item)
+      if item == vim.NIL then text = 'none' end
       lines[#lines + 1] = ('%s%s: %s'):format(indent, key, (text:gsub('\n', '⏎')))
     end
   end

@@ -41,6 +41,14 @@ local function has_type(value, expected)
   return vim.tbl_contains(expected, type(value))
 end
 
+local function key_problem(name, lhs)
+  if M.defaults.keymaps[name] == nil then
+    return ("there is no key '%s' in option 'keymaps'"):format(name)
+  elseif lhs and type(lhs) ~= 'string' then
+    return ("key '%s' of option 'keymaps' cannot be a %s"):format(name, type(lhs))
+  end
+end
+
 --- What is wrong with the options a user gave; empty if nothing is.
 function M.problems(given)
   local found = {}
@@ -50,6 +58,10 @@ function M.problems(given)
     elseif not has_type(value, types[name]) then
       table.insert(found, ("option '%s' cannot be a %s"):format(name, type(value)))
     end
+  end
+  local keymaps = type(given.keymaps) == 'table' and given.keymaps or {}
+  for name, lhs in pairs(keymaps) do
+    found[#found + 1] = key_problem(name, lhs)
   end
   table.sort(found)
   return found
@@ -65,9 +77,13 @@ function M.set(given)
     for name, value in pairs(given) do
       if types[name] == nil or not has_type(value, types[name]) then given[name] = nil end
     end
+    for name, lhs in pairs(type(given.keymaps) == 'table' and given.keymaps or {}) do
+      if key_problem(name, lhs) then given.keymaps[name] = nil end
+    end
   end
   M.options = vim.tbl_deep_extend('force', M.defaults, given)
   if given.cmd then M.options.cmd = given.cmd end
+  if given.keymaps == true then M.options.keymaps = vim.deepcopy(M.defaults.keymaps) end
 end
 
 --- Whether suggestions are wanted in a buffer: the buffer's own switch, then its filetype's.

@@ -70,8 +70,8 @@ end
 
 local function set_autocommands()
   local group = vim.api.nvim_create_augroup('caretd', {})
-  local function on(events, callback)
-    vim.api.nvim_create_autocmd(events, { group = group, callback = callback })
+  local function on(events, callback, pattern)
+    vim.api.nvim_create_autocmd(events, { group = group, callback = callback, pattern = pattern })
   end
   on({ 'FileType', 'BufEnter' }, function(event)
     if client.wants(event.buf) then client.attach(event.buf) end
@@ -80,9 +80,17 @@ local function set_autocommands()
   -- The mode only changes after the event.
   on('InsertEnter', vim.schedule_wrap(inline.schedule))
   on('CursorMovedI', inline.on_move)
-  on({ 'InsertLeave', 'BufLeave' }, inline.on_leave)
+  on('BufLeave', inline.on_leave)
+  -- InsertLeave is not told of <C-c>, nor of the change to Replace mode.
+  on('ModeChanged', inline.on_leave, 'i*:[^i]*')
   on({ 'BufEnter', 'LspAttach' }, function(event)
     if event.buf == vim.api.nvim_get_current_buf() then client.focus(event.buf) end
+  end)
+  on('LspAttach', function(event)
+    local server = client.get()
+    if server and server.id == event.data.client_id then
+      require('caretd.switches').opened(event.buf)
+    end
   end)
   on('VimLeavePre', client.stop)
 end

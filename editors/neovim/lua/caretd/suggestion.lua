@@ -12,8 +12,10 @@ local function byte_column(line, character, encoding)
   return ok and column or #line
 end
 
+-- The protocol leaves line ends to the server; Neovim's lines have none.
 local function insert_text(item)
-  return type(item.insertText) == 'table' and item.insertText.value or item.insertText
+  local text = type(item.insertText) == 'table' and item.insertText.value or item.insertText
+  return (text:gsub('\r\n?', '\n'))
 end
 
 --- Turns one item of a textDocument/inlineCompletion answer into what the plugin keeps:

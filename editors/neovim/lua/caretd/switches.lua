@@ -37,13 +37,21 @@ function M.toggle(target)
   return enabled
 end
 
---- Tells a server that has just started.
+--- Tells a server that has just started; documents are told of when they are opened.
 function M.greet()
   vim.schedule(function()
     for _, switch in pairs(switched) do
-      send(switch)
+      if switch.scope ~= 'document' then send(switch) end
     end
   end)
+end
+
+--- The server forgets a document's switch when it is closed.
+function M.opened(buffer)
+  local uri = vim.uri_from_bufnr(buffer)
+  for _, switch in pairs(switched) do
+    if switch.uri == uri then send(switch) end
+  end
 end
 
 return M

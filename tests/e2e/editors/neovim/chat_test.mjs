@@ -97,6 +97,32 @@ test('a reply is cancelled and says so', async (t) => {
   assert.equal(transcript(nvim).join('').length, length, 'text after the cancel');
 });
 
+test('a server that ends during a reply ends the reply', async (t) => {
+  const nvim = await open(t, { pieces: Array(2000).fill('on '), milliseconds: 10 });
+  await command(nvim, 'Caretd chat Talk');
+  await waitFor('some words', () => transcript(nvim).some((line) => line.startsWith('on on')));
+  process.kill(received(nvim, '$start').at(-1).pid, 'SIGKILL');
+  await waitFor('the word of it', () => transcript(nvim).some((line) => /> caretd ended/.test(line)));
+  assert.equal(nvim.lua("require('caretd.chat').busy() == false"), true);
+  await waitFor('another server', () => received(nvim, 'textDocument/didOpen').length === 2);
+  await nvim.waitForReady();
+  await command(nvim, 'Caretd chat Again');
+  await waitFor('its reply', () => received(nvim, 'caretd/chat').at(-1).params.message === 'Again');
+  assert.equal(received(nvim, 'caretd/chat').at(-1).params.conversationId, undefined);
+});
+
+test('a question about text that was just typed comes after the text', async (t) => {
+  const nvim = await open(t, { pieces: ['ok'] });
+  nvim.lua(`(function()
+    vim.api.nvim_buf_set_lines(0, 0, 1, false, { 'def g(x):' })
+    require('caretd.chat').ask('Why?', { 0, 2 })
+  end)()`);
+  await waitFor('the question', () => received(nvim, 'caretd/chat').length === 1);
+  const order = messages(nvim.log).map(({ method }) => method);
+  const changed = order.indexOf('textDocument/didChange');
+  assert.ok(changed >= 0 && changed < order.indexOf('caretd/chat'), order.join());
+});
+
 test('errors of the server, context and notices are lines of the transcript', async (t) => {
   const nvim = await open(t, {
     pieces: [],

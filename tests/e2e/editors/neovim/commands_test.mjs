@@ -81,6 +81,36 @@ test('what was switched by hand is told to a server that starts again', async (t
     ['comments false', 'document false', 'global false', 'language true']);
 });
 
+test('a buffer that was switched off stays so when it is opened again', async (t) => {
+  const nvim = await open(t);
+  nvim.command('Caretd toggle buffer');
+  await waitFor('the switch', () => received(nvim, 'caretd/setEnabled').length === 1);
+  nvim.command('bdelete');
+  await waitFor('the end of the buffer', () => received(nvim, 'textDocument/didClose').length === 1);
+  nvim.command('edit a.py');
+  await waitFor('the buffer', () => received(nvim, 'textDocument/didOpen').length === 2);
+  const [first, second] = await waitFor('the switch again', () => {
+    const told = received(nvim, 'caretd/setEnabled').map(({ params }) => params);
+    return told.length === 2 && told;
+  });
+  assert.deepEqual(second, first);
+});
+
+test('a report keeps the order of lists and says where there is nothing', async (t) => {
+  const nvim = await open(t);
+  const lines = nvim.lua(`require('caretd.commands').to_lines({
+    list = { 'a', 'b', 'c', 'd', 'e', 'f', 'g', 'h', 'i', 'j' }, nothing = vim.NIL })`);
+  assert.deepEqual(lines, ['list:', ...Array.from('abcdefghij', (item, at) => `  ${at + 1}: ${item}`), 'nothing: none']);
+});
+
+test('keys of setup(): true is the default, a name that is none is reported', async (t) => {
+  const setup = (keymaps) => `{ cmd = { 'node', '${scriptedServer}' }, keymaps = ${keymaps} }`;
+  const nvim = await open(t, { setup: setup('true') });
+  assert.equal(nvim.lua("vim.fn.maparg('<Tab>', 'i', false, true).desc"), 'caretd');
+  assert.deepEqual(nvim.lua("require('caretd.config').problems({ keymaps = { acept = '<Tab>', next = 5 } })"),
+    ["key 'next' of option 'keymaps' cannot be a number", "there is no key 'acept' in option 'keymaps'"]);
+});
+
 test(':checkhealth caretd reports the program and the server', async (t) => {
   const nvim = await open(t);
   nvim.command('checkhealth caretd');

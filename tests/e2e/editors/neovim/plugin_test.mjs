@@ -88,6 +88,28 @@ test('typing what is suggested keeps the grey text; typing else removes it', asy
   await nvim.waitForNoGhost();
 });
 
+// By the key: the modes in which no grey text belongs on the screen.
+for (const [name, keys] of Object.entries({ 'Ctrl-C': ['C-c'], 'Replace mode': ['IC'], 'Ctrl-O': ['C-o', 'v'] })) {
+  test(`grey text goes with insert mode: ${name}`, async (t) => {
+    const nvim = await open(t, [atCursor('hello')]);
+    nvim.type('o');
+    await nvim.waitForGhost();
+    nvim.press(...keys);
+    await waitFor('another mode', () => ![undefined, 'i'].includes(nvim.mode()));
+    await nvim.waitForNoGhost();
+    assert.equal(nvim.lua("require('caretd').visible() == false"), true);
+  });
+}
+
+test('line ends of DOS in a suggestion are line ends', async (t) => {
+  const nvim = await open(t, [atCursor('one()\r\ntwo()\r\n')]);
+  nvim.type('o');
+  await nvim.waitForGhost(({ lines }) => lines[0] === 'one()' && lines[1] === 'two()');
+  nvim.press('Tab');
+  await waitFor('acceptance', () => nvim.lines()?.length === 4);
+  assert.deepEqual(nvim.lines(), ['x = foo()', 'one()', 'two()', '']);
+});
+
 test('alternatives are cycled', async (t) => {
   const nvim = await open(t, [atCursor('first'), atCursor('second')]);
   nvim.type('o');

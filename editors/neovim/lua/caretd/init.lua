@@ -57,9 +57,24 @@ local function map(lhs, action)
   end, { silent = true, desc = 'caretd' })
 end
 
+-- The keys that are ours, and what stood there before.
+local replaced = {}
+
+local function give_keys_back()
+  for lhs, mapping in pairs(replaced) do
+    local now = vim.fn.maparg(lhs, 'i', false, true)
+    if now.buffer == 0 and vim.startswith(now.desc or '', 'caretd') then
+      vim.keymap.del('i', lhs)
+      if mapping.buffer == 0 then vim.fn.mapset('i', false, mapping) end
+    end
+  end
+  replaced = {}
+end
+
 local function set_keymaps(keymaps)
-  if not keymaps then return end
-  for name, lhs in pairs(keymaps) do
+  give_keys_back()
+  for name, lhs in pairs(keymaps or {}) do
+    if lhs then replaced[lhs] = vim.fn.maparg(lhs, 'i', false, true) end
     if lhs and name == 'trigger' then
       vim.keymap.set('i', lhs, M.trigger, { silent = true, desc = 'caretd: trigger' })
     elseif lhs then
@@ -104,8 +119,7 @@ function M.setup(options)
   config.set(options)
   client.configure()
   set_autocommands()
-  if not M.keymaps_set then set_keymaps(config.options.keymaps) end
-  M.keymaps_set = true
+  set_keymaps(config.options.keymaps)
   local buffer = vim.api.nvim_get_current_buf()
   if client.wants(buffer) then client.attach(buffer) end
 end

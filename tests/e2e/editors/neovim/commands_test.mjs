@@ -111,6 +111,24 @@ test('keys of setup(): true is the default, a name that is none is reported', as
     ["key 'next' of option 'keymaps' cannot be a number", "there is no key 'acept' in option 'keymaps'"]);
 });
 
+test('setup() again changes the keys and gives the old ones back', async (t) => {
+  const nvim = await open(t, { init: "vim.keymap.set('i', '<Tab>', 'before')" });
+  const again = (keymaps) => nvim.lua(`(function() require('caretd').setup({ keymaps = ${keymaps} }) end)()`);
+  const meaning = (key) => nvim.lua(`{ vim.fn.maparg('${key}', 'i', false, true).desc or vim.fn.maparg('${key}', 'i') }`);
+  assert.deepEqual(meaning('<Tab>'), ['caretd']);
+  again("{ accept = '<F6>' }");
+  assert.deepEqual([meaning('<Tab>'), meaning('<F6>'), meaning('<C-]>')], [['before'], ['caretd'], ['caretd']]);
+  again('false');
+  assert.deepEqual([meaning('<Tab>'), meaning('<F6>'), meaning('<C-]>')], [['before'], [''], ['']]);
+  again('true');
+  nvim.type('o');
+  await nvim.waitForGhost();
+  nvim.press('C-]');
+  await nvim.waitForNoGhost();
+  nvim.press('Tab');
+  await waitForLines(nvim, /before$/);
+});
+
 test(':checkhealth caretd reports the program and the server', async (t) => {
   const nvim = await open(t);
   nvim.command('checkhealth caretd');

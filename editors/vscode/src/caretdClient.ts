@@ -1,4 +1,7 @@
 // The language client: one process that speaks LSP, restarted when it dies.
+import { once } from 'node:events';
+import type { ChildProcess } from 'node:child_process';
+
 import * as vscode from 'vscode';
 import {
   CloseAction,
@@ -9,6 +12,8 @@ import {
   type CloseHandlerResult,
   type CodeAction,
   type ErrorHandler,
+  type LanguageClientOptions,
+  type Message,
   type Middleware,
 } from 'vscode-languageclient/node';
 
@@ -32,26 +37,63 @@ export { State } from 'vscode-languageclient/node';
 
 const restartWindowMilliseconds = 60_000;
 const restartsInWindow = 10;
+const endingMilliseconds = 500;
+
+/** What a client asks of the one who started it. */
+export interface Owner {
+  /** Hears why the server does not run, in a sentence for the user. */
+  failed: (reason: string) => void;
+  /** False once it is to be ended or replaced. */
+  wanted: () => boolean;
+}
 
 /** Restarts a server that died, with growing pauses; gives up when it dies again and again. */
 class RestartPolicy implements ErrorHandler {
   private deaths: number[] = [];
+  private ends = 0;
 
-  constructor(private readonly gaveUp: (reason: string) => void) {}
+  constructor(private readonly owner: Owner) {}
 
-  error() {
-    return { action: ErrorAction.Continue };
+  /** Whether a server has ended by itself. */
+  get sawAnEnd(): boolean {
+    return this.ends > 0;
+  }
+
+  error(error: Error & { code?: unknown }, written: Message | undefined) {
+    // Neither a message that could not be written nor a broken stream: what came is no message, such
+    // as the greeting of a shell that starts the server.
+    if (written === undefined && error.code === undefined) this.owner.failed('Something else than caretd writes to its output; its log says what.');
+    return { action: ErrorAction.Continue, handled: true };
   }
 
   async closed(): Promise<CloseHandlerResult> {
+    ++this.ends;
+    if (!this.owner.wanted()) return { action: CloseAction.DoNotRestart, handled: true };
     const now = Date.now();
     this.deaths = [...this.deaths.filter((at) => now - at < restartWindowMilliseconds), now];
     if (this.deaths.length > restartsInWindow) {
-      this.gaveUp('caretd ended again and again; its log says why.');
+      this.owner.failed('caretd ended again and again; its log says why.');
       return { action: CloseAction.DoNotRestart, handled: true };
     }
     await delay(50 * 2 ** Math.min(this.deaths.length - 1, 6));
-    return { action: CloseAction.Restart, handled: true };
+    const action = this.owner.wanted() ? CloseAction.Restart : CloseAction.DoNotRestart;
+    return { action, handled: true };
+  }
+}
+
+/** The library's client. What it would show the user of a failure is for its log: the owner tells why. */
+export class CaretdClient extends LanguageClient {
+  constructor(
+    argv: [string, ...string[]],
+    readonly policy: RestartPolicy,
+    options: LanguageClientOptions,
+  ) {
+    const [command, ...args] = argv;
+    super('caretd', 'caretd', { command, args }, options);
+  }
+
+  override error(message: string, data?: unknown): void {
+    super.error(message, data, false);
   }
 }
 
@@ -77,29 +119,53 @@ const middleware: Middleware = {
 export function createClient(
   argv: [string, ...string[]],
   log: vscode.LogOutputChannel,
-  gaveUp: (reason: string) => void,
+  owner: Owner,
   host: ActionHost,
-): LanguageClient {
-  const [command, ...args] = argv;
-  const client = new LanguageClient(
-    'caretd',
-    'caretd',
-    { command, args },
-    {
-      documentSelector,
-      initializationOptions: initializationOptions(),
-      outputChannel: log,
-      revealOutputChannelOn: RevealOutputChannelOn.Never,
-      errorHandler: new RestartPolicy(gaveUp),
-      middleware: {
-        ...middleware,
-        ...actionMiddleware(host),
-        workspace: { ...middleware.workspace, ...applyEditMiddleware(host) },
-      },
+): CaretdClient {
+  const policy = new RestartPolicy(owner);
+  const client = new CaretdClient(argv, policy, {
+    documentSelector,
+    initializationOptions: initializationOptions(),
+    outputChannel: log,
+    revealOutputChannelOn: RevealOutputChannelOn.Never,
+    errorHandler: policy,
+    initializationFailedHandler: () => false,
+    middleware: {
+      ...middleware,
+      ...actionMiddleware(host),
+      workspace: { ...middleware.workspace, ...applyEditMiddleware(host) },
     },
-  );
+  });
   client.registerFeature(chatCapabilities);
   return client;
+}
+
+function ended(server: ChildProcess | undefined): Promise<unknown> {
+  const runs = server?.exitCode === null && server.signalCode === null;
+  return runs ? once(server, 'exit') : Promise.resolve();
+}
+
+/** Starts the client's server; `failed` hears why it did not come up. */
+export function startServer(client: CaretdClient, failed: (reason: string) => void) {
+  // The client forgets its process before that has ended.
+  let server: ChildProcess | undefined;
+  return {
+    client,
+    started: client.start().catch(async (error: unknown) => {
+      // A server that ended is started again, or given up for that; its streams may break before.
+      await delay(endingMilliseconds);
+      if (!client.policy.sawAnEnd) failed(`caretd did not start: ${error instanceof Error ? error.message : String(error)}`);
+    }),
+    end: async () => {
+      server = client.serverProcess;
+      // One that never came up cannot be asked.
+      await client.dispose().catch(() => server?.kill());
+      await ended(server);
+    },
+    kill: () => {
+      (server ?? client.serverProcess)?.kill('SIGKILL');
+    },
+  };
 }
 
 let streams = 0;

@@ -43,7 +43,7 @@ export function activate(context: vscode.ExtensionContext): void {
     'caretd.statistics': () => showStatistics(running, reports),
     'caretd.openChat': () => chat.reveal(),
     'caretd.proposeEdit': (action: OpenAction) => running.proposeEdit(action),
-    'caretd.restart': () => running.restart(),
+    'caretd.restart': () => running.start(),
     'caretd.showLog': () => {
       log.show();
     },
@@ -53,7 +53,7 @@ export function activate(context: vscode.ExtensionContext): void {
   }
   context.subscriptions.push(
     vscode.workspace.onDidChangeConfiguration((event) => {
-      if (needsRestart(event)) void running.restart();
+      if (needsRestart(event)) void running.start();
     }),
     vscode.workspace.onDidOpenTextDocument((document) => {
       running.opened(document);

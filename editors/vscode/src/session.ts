@@ -10,12 +10,17 @@ import type { ChatServer } from './chat/conversation';
 import { tellingErrors } from './chat/failures';
 import type { ChatResult, Part } from './chat/protocol';
 import { commandSetting, documentSelector, programSetting } from './config';
+import { Lifecycle, type Server } from './lifecycle';
 import type { Status, Switch } from './protocol';
 import type { StatusBar } from './status';
 import type { Switches } from './switches';
 
+interface RunningServer extends Server {
+  client: LanguageClient;
+}
+
 export class Session implements vscode.Disposable, ChatServer {
-  private client: LanguageClient | undefined;
+  private readonly lifecycle = new Lifecycle<RunningServer>((wanted) => this.launch(wanted));
 
   constructor(
     private readonly extensionFolder: string,
@@ -25,44 +30,15 @@ export class Session implements vscode.Disposable, ChatServer {
     private readonly host: ActionHost,
   ) {}
 
+  /** Starts a server, in place of the one that runs. */
   async start(): Promise<void> {
-    const launch = await findLaunch({
-      command: commandSetting(),
-      program: programSetting(),
-      extensionFolder: this.extensionFolder,
-      searchPath: process.env.PATH ?? '',
-    });
-    if ('problem' in launch) {
-      this.failed(launch.problem);
-      await offerInstructions(launch.problem, this.extensionFolder);
-      return;
-    }
-    this.log.info(`starting ${launch.argv.join(' ')}`);
-    // The client library is most of the extension's code: a file of its own that is loaded after
-    // activation.
-    const { createClient, State } = await import('./caretdClient');
-    const gaveUp = (reason: string) => {
-      this.failed(reason);
-    };
-    const client = createClient(launch.argv, this.log, gaveUp, this.host);
-    this.client = client;
-    this.watch(client, State);
-    await client.start().catch((error: unknown) => {
-      this.failed(`caretd did not start: ${String(error)}`);
-    });
-  }
-
-  async stop(): Promise<void> {
-    const client = this.client;
-    this.client = undefined;
-    // A client that never came up cannot be stopped; there is nothing to wait for then.
-    await client?.dispose(2000).catch(() => undefined);
-  }
-
-  async restart(): Promise<void> {
-    await this.stop();
     this.statusBar.show({ state: 'starting', percent: 0 });
-    await this.start();
+    await this.lifecycle.restart();
+  }
+
+  /** Ends the server that runs or is being started; there is none any more. */
+  async stop(): Promise<void> {
+    await this.lifecycle.close();
   }
 
   /** Sends a request; undefined when no server runs or it answers with an error. */
@@ -121,16 +97,46 @@ export class Session implements vscode.Disposable, ChatServer {
     void this.stop();
   }
 
+  private get client(): LanguageClient | undefined {
+    return this.lifecycle.current?.client;
+  }
+
   private running(): LanguageClient {
     if (this.client?.isRunning() === true) return this.client;
     throw new Error('caretd is not running; its status bar item says why.');
   }
 
-  private watch(client: LanguageClient, states: typeof State): void {
+  private async launch(wanted: () => boolean): Promise<RunningServer | undefined> {
+    const launch = await findLaunch({
+      command: commandSetting(),
+      program: programSetting(),
+      extensionFolder: this.extensionFolder,
+      searchPath: process.env.PATH ?? '',
+    });
+    if (!wanted()) return undefined;
+    if ('problem' in launch) {
+      this.failed(launch.problem, 'caretd.path', { 'How to Install': this.instructions });
+      return undefined;
+    }
+    // The client library is most of the extension's code: a file of its own that is loaded after
+    // activation.
+    const { createClient, startServer, State } = await import('./caretdClient');
+    if (!wanted()) return undefined;
+    this.log.info(`starting ${launch.argv.join(' ')}`);
+    const failed = (reason: string) => {
+      if (wanted()) this.failed(reason, 'caretd.command', { 'Show Log': this.showLog, Restart: this.restart });
+    };
+    const client = createClient(launch.argv, this.log, { failed, wanted }, this.host);
+    this.watch(client, State, wanted);
+    return startServer(client, failed);
+  }
+
+  private watch(client: LanguageClient, states: typeof State, wanted: () => boolean): void {
     client.onNotification('caretd/status', (status: Status) => {
-      this.statusBar.show(status);
+      if (wanted()) this.statusBar.show(status);
     });
     client.onDidChangeState(({ newState }) => {
+      if (!wanted()) return;
       if (newState === states.Starting) {
         this.statusBar.show({ state: 'starting', percent: 0 });
       }
@@ -148,20 +154,26 @@ export class Session implements vscode.Disposable, ChatServer {
     this.focus(vscode.window.activeTextEditor);
   }
 
-  private failed(reason: string): void {
+  /** Shows why there is no server, and what may help: the setting that names it, and others by their titles. */
+  private failed(reason: string, setting: string, remedies: Record<string, () => unknown>): void {
     this.log.error(reason);
     this.statusBar.show({ state: 'failed', reason });
+    const all: typeof remedies = {
+      ...remedies,
+      'Open Settings': () => vscode.commands.executeCommand('workbench.action.openSettings', setting),
+    };
+    void vscode.window.showErrorMessage(reason, ...Object.keys(all)).then((choice) => all[choice ?? '']?.());
   }
-}
 
-async function offerInstructions(problem: string, extensionFolder: string): Promise<void> {
-  const install = 'How to Install';
-  const settings = 'Open Settings';
-  const choice = await vscode.window.showErrorMessage(problem, install, settings);
-  if (choice === install) {
-    const readme = vscode.Uri.file(path.join(extensionFolder, 'README.md'));
-    await vscode.commands.executeCommand('markdown.showPreview', readme);
-  } else if (choice === settings) {
-    await vscode.commands.executeCommand('workbench.action.openSettings', 'caretd.path');
-  }
+  private readonly instructions = () =>
+    vscode.commands.executeCommand(
+      'markdown.showPreview',
+      vscode.Uri.file(path.join(this.extensionFolder, 'README.md')),
+    );
+
+  private readonly showLog = () => {
+    this.log.show();
+  };
+
+  private readonly restart = () => this.start();
 }

@@ -78,4 +78,4 @@ function handle(message) {
 process.stdin.on('data', frameReader(handle));
 process.stdin.on('end', () => setTimeout(end, script.ending ?? 0));
 process.on('SIGTERM', end);
-log({ method: '$start', pid: process.pid });
+log({ method: '$start', pid: process.pid, script: { starting: script.starting, ending: script.ending } });

@@ -1,6 +1,6 @@
 // Finding the caretd program and making sure that it is new enough.
 import { execFile } from 'node:child_process';
-import { access, constants } from 'node:fs/promises';
+import { access, constants, stat } from 'node:fs/promises';
 import * as path from 'node:path';
 
 export const minimumVersion = '0.1.0';
@@ -54,10 +54,12 @@ function versionOf(program: string): Promise<string | undefined> {
 }
 
 async function isExecutable(file: string): Promise<boolean> {
-  return access(file, constants.X_OK).then(
-    () => true,
-    () => false,
-  );
+  try {
+    await access(file, constants.X_OK);
+    return (await stat(file)).isFile();
+  } catch {
+    return false;
+  }
 }
 
 /** Negative, zero or positive as `left` is older than, equal to or newer than `right`. */

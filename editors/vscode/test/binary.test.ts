@@ -1,6 +1,6 @@
 // Where the program is looked for, and what is said of one that is missing or too old.
 import assert from 'node:assert/strict';
-import { mkdtemp, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import * as path from 'node:path';
 import { test } from 'node:test';
@@ -32,6 +32,16 @@ test('the program on PATH is found and asked for its version', async () => {
   const folder = await folderWithProgram(minimumVersion);
   const launch = await findLaunch({ ...nothing, searchPath: `/nonexistent:${folder}` });
   assert.deepEqual(launch, { argv: [path.join(folder, 'caretd'), 'lsp'] });
+});
+
+test('a folder of that name on PATH is no program', async () => {
+  const folders = await mkdtemp(path.join(tmpdir(), 'caretd-test-'));
+  await mkdir(path.join(folders, 'caretd'));
+  const folder = await folderWithProgram(minimumVersion);
+  const launch = await findLaunch({ ...nothing, searchPath: `${folders}:${folder}` });
+  assert.deepEqual(launch, { argv: [path.join(folder, 'caretd'), 'lsp'] });
+  const named = await findLaunch({ ...nothing, program: path.join(folders, 'caretd') });
+  assert.ok('problem' in named && named.problem.includes('not a program'), JSON.stringify(named));
 });
 
 test('a program that is too old, silent or missing is a problem with a reason', async () => {

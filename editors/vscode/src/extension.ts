@@ -9,7 +9,7 @@ import { showMenu, switchFor } from './menu';
 import type { Switch } from './protocol';
 import { Reports, toBullets } from './report';
 import { Session } from './session';
-import { StatusBar } from './status';
+import { describe, StatusBar } from './status';
 import { Switches } from './switches';
 
 let session: Session | undefined;
@@ -39,8 +39,8 @@ export function activate(context: vscode.ExtensionContext): void {
     'caretd.toggleLanguage': toggle('language'),
     'caretd.toggleDocument': toggle('document'),
     'caretd.toggleComments': toggle('comments'),
-    'caretd.why': () => showWhy(running, reports),
-    'caretd.statistics': () => showStatistics(running, reports),
+    'caretd.why': () => showWhy(running, reports, statusBar),
+    'caretd.statistics': () => showStatistics(running, reports, statusBar),
     'caretd.openChat': () => chat.reveal(),
     'caretd.proposeEdit': (action: OpenAction) => running.proposeEdit(action),
     'caretd.restart': () => running.start(),
@@ -70,7 +70,13 @@ export async function deactivate(): Promise<void> {
   await session?.stop();
 }
 
-async function showWhy(running: Session, reports: Reports): Promise<void> {
+/** What a report says, and why where there is nothing to report. */
+function toReport(answer: unknown, statusBar: StatusBar): string {
+  if (answer) return toBullets(answer);
+  return `caretd gave no answer. ${describe(statusBar.status).tooltip}\n\n“caretd: Show Log” says more.`;
+}
+
+async function showWhy(running: Session, reports: Reports, statusBar: StatusBar): Promise<void> {
   const editor = vscode.window.activeTextEditor;
   if (editor === undefined) return;
   const { line, character } = editor.selection.active;
@@ -78,10 +84,10 @@ async function showWhy(running: Session, reports: Reports): Promise<void> {
     textDocument: { uri: editor.document.uri.toString() },
     position: { line, character },
   });
-  await reports.show('Why this suggestion', answer ? toBullets(answer) : 'caretd gave no answer.');
+  await reports.show('Why this suggestion', toReport(answer, statusBar));
 }
 
-async function showStatistics(running: Session, reports: Reports): Promise<void> {
+async function showStatistics(running: Session, reports: Reports, statusBar: StatusBar): Promise<void> {
   const answer = await running.request('caretd/stats', {});
-  await reports.show('caretd statistics', answer ? toBullets(answer) : 'caretd gave no answer.');
+  await reports.show('caretd statistics', toReport(answer, statusBar));
 }

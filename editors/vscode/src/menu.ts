@@ -2,7 +2,7 @@
 import * as vscode from 'vscode';
 
 import type { Status, Switch } from './protocol';
-import type { StatusBar } from './status';
+import { describe, type StatusBar } from './status';
 import type { Switches } from './switches';
 
 interface Entry extends vscode.QuickPickItem {
@@ -50,7 +50,7 @@ export async function showMenu(statusBar: StatusBar, switches: Switches): Promis
     { label: '$(output) Log', command: 'caretd.showLog' },
     { label: '$(debug-restart) Restart', command: 'caretd.restart' },
   ];
-  const reason = status.reason ?? [status.model, status.device].join(' · ');
-  const choice = await vscode.window.showQuickPick(entries, { title: 'caretd', placeHolder: reason });
+  const { tooltip: placeHolder } = describe(status);
+  const choice = await vscode.window.showQuickPick(entries, { title: 'caretd', placeHolder });
   if (choice !== undefined) await vscode.commands.executeCommand(choice.command);
 }

@@ -3,17 +3,24 @@ import * as vscode from 'vscode';
 
 import type { Proposal } from './preview';
 
+/** VS Code counts the panel with the log among its editors; the others show what caretd says. */
+const readOnlySchemes = ['output', 'caretd-report', 'caretd-proposal'];
+
+function holdsText(editor: vscode.TextEditor | undefined): editor is vscode.TextEditor {
+  return editor !== undefined && !readOnlySchemes.includes(editor.document.uri.scheme);
+}
+
 /** The editor that a question was asked from: the active one, or the last that was. */
 export class EditorInFront implements vscode.Disposable {
-  private last = vscode.window.activeTextEditor;
+  private last = [vscode.window.activeTextEditor].find(holdsText);
   private readonly subscription = vscode.window.onDidChangeActiveTextEditor((editor) => {
     // The focus of the chat view is no editor; the one before it stays meant.
-    if (editor !== undefined) this.last = editor;
+    if (holdsText(editor)) this.last = editor;
   });
 
   get(): vscode.TextEditor | undefined {
-    const isOpen = this.last !== undefined && vscode.window.visibleTextEditors.includes(this.last);
-    return isOpen ? this.last : vscode.window.visibleTextEditors[0];
+    const visible = vscode.window.visibleTextEditors.filter(holdsText);
+    return visible.find((editor) => editor === this.last) ?? visible[0];
   }
 
   dispose(): void {
@@ -29,9 +36,10 @@ function withLineEndsOf(document: vscode.TextDocument, text: string): string {
 
 export async function insertAtCursor(editor: vscode.TextEditor, code: string): Promise<void> {
   const text = withLineEndsOf(editor.document, code);
-  await editor.edit((edit) => {
+  const taken = await editor.edit((edit) => {
     edit.replace(editor.selection, text);
   });
+  if (!taken) throw new Error('the file in front cannot be edited; open another and try again');
   await vscode.window.showTextDocument(editor.document, editor.viewColumn);
 }
 

@@ -108,7 +108,7 @@ export class ChatView implements vscode.WebviewViewProvider, vscode.Disposable {
     if (editor === undefined) {
       void vscode.window.showInformationMessage('caretd: open a file to put the code into.');
     } else if (how === 'insert') {
-      await insertAtCursor(editor, code);
+      await tellingErrors(() => insertAtCursor(editor, code));
     } else {
       await tellingErrors(() => this.previews.propose(proposalOf(editor, code)));
     }

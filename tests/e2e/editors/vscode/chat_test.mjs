@@ -192,6 +192,21 @@ test('a code block is highlighted, copied, inserted at the cursor, and applied a
   await undone();
 });
 
+test('the log, when it was looked at last, is not where code is put', async () => {
+  await newChat();
+  script({ pieces: ['```python\nz = 1\n```\n', '\nDone.'] });
+  await putCursor(4, 1);
+  await ask('How?');
+  await view.getByText('Done.').waitFor();
+  await window.command('caretd: Show Log');
+  await window.page.locator('.part.panel .monaco-editor .view-lines').first().click();
+  await window.page.locator('.part.panel .monaco-editor.focused').waitFor();
+  await view.locator('.block').getByText('Insert at Cursor').click();
+  await waitForFile('the inserted code', (text) => text.includes('z = 1'));
+  await window.command('View: Hide Panel');
+  await undone();
+});
+
 test('the view keeps up with 200 tokens a second; Stop ends the reply', async (t) => {
   await newChat();
   script({ pieces: talk, milliseconds: 5 });

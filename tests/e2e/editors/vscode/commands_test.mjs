@@ -124,6 +124,8 @@ test('a missing program: one notification, with a button that opens the instruct
   await toasts.filter({ hasText: '/nonexistent/caretd, which is not a program' }).first().waitFor();
   await window.waitForStatus(/nonexistent/);
   assert.equal(await toasts.count(), 1);
+  await choose('Statistics');
+  await report('caretd statistics', '/nonexistent/caretd, which is not a program');
   await toasts.locator('.monaco-button', { hasText: 'How to Install' }).click();
   await window.page.locator('.tab', { hasText: 'Preview README.md' }).waitFor();
   code.applySettings(settings);

@@ -92,19 +92,20 @@ Result<void> StepRunner::allocate(const DeviceModel& model) {
   allocate_to(b.exponential, tokens * blocks);
   first_words_ = buffers_.size();
   gpu::StepWords& w = params_.words;
-  allocate_to(w.x, size(dims.hidden));
-  allocate_to(w.q, size(dims.q_width() / 2));
-  allocate_to(w.kv, size(dims.kv_width()));
-  allocate_to(w.query, size(dims.heads * dims.kv_width() / 2));
-  allocate_to(w.fresh, size(dims.kv_width() / 2));
+  constexpr std::size_t kFew = gpu::kFewTokens;
+  allocate_to(w.x, kFew * size(dims.hidden));
+  allocate_to(w.q, kFew * size(dims.q_width() / 2));
+  allocate_to(w.kv, kFew * size(dims.kv_width()));
+  allocate_to(w.query, kFew * size(dims.heads * dims.kv_width() / 2));
+  allocate_to(w.fresh, kFew * size(dims.kv_width() / 2));
   if (gpu::has_lite_sizes(dims)) {
     allocate_to(w.partial, items * gpu::kAttentionRows * size(gpu::partial_words(dims.kv_rank)));
     allocate_to(w.stats, items * gpu::kAttentionRows);
   }
-  allocate_to(w.context, size(dims.heads * dims.kv_rank / 2));
-  allocate_to(w.attention, size(dims.heads * dims.v / 2));
+  allocate_to(w.context, kFew * size(dims.heads * dims.kv_rank / 2));
+  allocate_to(w.attention, kFew * size(dims.heads * dims.v / 2));
   allocate_to(w.ffn, size(dims.ffn_width() / 2));
-  allocate_to(w.router, size(dims.experts) * gpu::kLogitParts);
+  allocate_to(w.router, kFew * size(dims.experts) * gpu::kLogitParts);
   if (!done) return done;
 
   auto counters = gpu::DeviceBuffer::allocate(2 * sizeof(gpu::StepCounters), "allocating counters");

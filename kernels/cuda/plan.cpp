@@ -26,10 +26,11 @@ int attention_bytes(const StepDims& dims, int tile) {
          kAttentionRows * (tile + 8) * 2 + kAttentionRows * 4;
 }
 
-/// The combined rows of the step's tokens, of one token the consumers' sums of 16 columns each, and
-/// the weights of the splits.
+/// The combined rows of the step's tokens, or of few tokens a row and the consumers' sums of 16
+/// columns each, and the weights of the splits.
 int combine_bytes(int tokens, int pitch) {
-  return tokens * pitch + (tokens == 1 ? kStepConsumers * 16 * 4 : 0) + kMaxSplits * 4;
+  const int sums = tokens <= kFewTokens ? pitch + kStepConsumers * 16 * 4 : 0;
+  return std::max(tokens * pitch, sums) + kMaxSplits * 4;
 }
 
 /// The feed-forward activations of a step of one token, as BF16 or as a split row, in which every

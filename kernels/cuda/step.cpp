@@ -3,7 +3,7 @@
 namespace caretd::kernels::cuda {
 
 // The kernels of every format; a namespace is instantiated in step_bf16.cu and step_fp8.cu,
-// step_lite_*.cu and step_lite_*_single.cu.
+// step_lite_*.cu, step_lite_*_few.cu and step_lite_*_single.cu.
 #define CARETD_DECLARE_STEP(name)                                                         \
   namespace name {                                                                        \
   template <Format F>                                                                     \
@@ -18,6 +18,7 @@ namespace caretd::kernels::cuda {
 CARETD_DECLARE_STEP(step)
 CARETD_DECLARE_STEP(step_lite)
 CARETD_DECLARE_STEP(step_lite_single)
+CARETD_DECLARE_STEP(step_lite_few)
 #undef CARETD_DECLARE_STEP
 
 namespace {
@@ -25,17 +26,19 @@ namespace {
 template <Format F>
 cudaError_t launch(const StepParams& params, int blocks, cudaStream_t stream) {
   if (!has_lite_sizes(params.dims)) return step::launch<F>(params, blocks, stream);
-  const bool single =
-      params.batch.tokens == 1 && params.embed != 0 && blocks >= params.dims.experts;
-  return single ? step_lite_single::launch<F>(params, blocks, stream)
-                : step_lite::launch<F>(params, blocks, stream);
+  const bool few =
+      params.batch.tokens <= kFewTokens && params.embed != 0 && blocks >= params.dims.experts;
+  if (!few) return step_lite::launch<F>(params, blocks, stream);
+  return params.batch.tokens == 1 ? step_lite_single::launch<F>(params, blocks, stream)
+                                  : step_lite_few::launch<F>(params, blocks, stream);
 }
 
 template <Format F>
 cudaError_t prepare(int shared_bytes) {
   cudaError_t error = step::prepare<F>(shared_bytes);
   if (error == cudaSuccess) error = step_lite::prepare<F>(shared_bytes);
-  return error == cudaSuccess ? step_lite_single::prepare<F>(shared_bytes) : error;
+  if (error == cudaSuccess) error = step_lite_single::prepare<F>(shared_bytes);
+  return error == cudaSuccess ? step_lite_few::prepare<F>(shared_bytes) : error;
 }
 
 }  // namespace

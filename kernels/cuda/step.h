@@ -19,6 +19,8 @@ namespace caretd::kernels::cuda {
 inline constexpr int kPageRows = 64;       ///< tokens in a KV page
 inline constexpr int kStepMaxTokens = 16;  ///< tokens of one step; longer runs are prefilled
 inline constexpr int kStepMaxLayers = 128;
+/// Steps of up to so many tokens have kernels of their own for Lite (step/single_kernel.cuh).
+inline constexpr int kFewTokens = 4;
 inline constexpr int kStepMarks = 2 * kStepMaxLayers + 2;  ///< of the words of one step
 inline constexpr int kMaxExperts = 256;
 inline constexpr int kMaxTopK = 8;
@@ -167,7 +169,7 @@ struct StepWeights {
   const std::byte* expert_down = nullptr;  ///< [MoE layers, experts] of [hidden, expert_width]
   const float* router = nullptr;           ///< [MoE layers, experts, hidden], row-major
   /// [MoE layers, experts, heads * v], row-major: router * diag(ffn_norm) * out, what the heads'
-  /// values add to the router's logits. For steps of one token (step/single_routing.cuh) only.
+  /// values add to the router's logits (step/single_routing.cuh).
   const float* value_router = nullptr;
   const std::byte* head = nullptr;  ///< [vocab, hidden], BF16
   const float2* rotary = nullptr;   ///< [positions, rope / 2]: cosine and sine
@@ -245,20 +247,21 @@ CARETD_HOST_DEVICE constexpr int partial_words(int kv_rank) {
   return (kv_rank / kPartialGroups / 2 + 2) / 3 * kPartialGroups;
 }
 
-/// What the operations of a step of one token hand on, all zero before the first step. Activations
-/// are pairs of BF16 values in the order of the buffers of the same name, the rest single floats.
+/// What the operations of a step of one to kFewTokens tokens (T) hand on, all zero before the first
+/// step. Activations are pairs of BF16 values in the order of the buffers of the same name, the
+/// rest single floats.
 struct StepWords {
-  StepWord* x = nullptr;            ///< [hidden] floats
-  StepWord* q = nullptr;            ///< [q_width / 2]
-  StepWord* kv = nullptr;           ///< [kv_width] floats
-  StepWord* query = nullptr;        ///< [heads, kv_width / 2], plain order
-  StepWord* fresh = nullptr;        ///< [kv_width / 2]: the token's own KV row
+  StepWord* x = nullptr;            ///< [T, hidden] floats
+  StepWord* q = nullptr;            ///< [T, q_width / 2]
+  StepWord* kv = nullptr;           ///< [T, kv_width] floats
+  StepWord* query = nullptr;        ///< [T * heads, kv_width / 2], plain order
+  StepWord* fresh = nullptr;        ///< [T, kv_width / 2]: the tokens' own KV rows
   StepWideWord* partial = nullptr;  ///< [items, 16, words of a group, kPartialGroups]: unnormalised
   StepWideWord* stats = nullptr;    ///< [items, 16]: row maximum (log2 units), row sum, nothing
-  StepWord* context = nullptr;      ///< [heads, kv_rank / 2]
-  StepWord* attention = nullptr;    ///< [heads * v / 2]
-  StepWord* ffn = nullptr;          ///< [ffn_width / 2]
-  StepWord* router = nullptr;       ///< [experts, kLogitParts] floats: parts of a logit
+  StepWord* context = nullptr;      ///< [T * heads, kv_rank / 2]
+  StepWord* attention = nullptr;    ///< [T, heads * v / 2]
+  StepWord* ffn = nullptr;          ///< [ffn_width / 2]: of one token
+  StepWord* router = nullptr;       ///< [T, experts, kLogitParts] floats: parts of a logit
 };
 
 /// Counters in device memory, used alternately by even and odd steps: a step clears the other set.

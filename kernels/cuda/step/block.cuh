@@ -35,6 +35,16 @@ __device__ __forceinline__ const StepDims& sizes(const StepParams& p) {
 #endif
 }
 
+/// The most tokens a step of this instantiation has; CARETD_STEP_TOKEN_LIMIT makes it a smaller
+/// one.
+#if defined(CARETD_STEP_TOKENS)
+inline constexpr int kTokenLimit = CARETD_STEP_TOKENS;
+#elif defined(CARETD_STEP_TOKEN_LIMIT)
+inline constexpr int kTokenLimit = CARETD_STEP_TOKEN_LIMIT;
+#else
+inline constexpr int kTokenLimit = kStepMaxTokens;
+#endif
+
 inline constexpr int kMaxSlots = 24;
 inline constexpr int kConsumerBarrier = 1;  ///< hardware barrier of the consumer warps
 inline constexpr int kRouterBarrier = 2;    ///< consumers arrive, the router warp waits
@@ -56,9 +66,10 @@ struct SharedHeader {
   AttentionItem item;                                 ///< the block's first
   float squares[kStepMaxTokens][kStepConsumerWarps];  ///< parts of a token's sum of squares
   float scale[kStepMaxTokens];                        ///< 1 / rms of the staged activations
-  float router_dots[kStepConsumerWarps];  ///< x times the block's router row, in parts (one token)
-  float logits[kMaxExperts];              ///< of the router, times rms(x) (one token)
-  std::uint64_t sums_read[kHandovers];    ///< the epilogue warp has them
+  /// x times the block's router row, in parts (few tokens)
+  float router_dots[kFewTokens][kStepConsumerWarps];
+  float logits[kMaxExperts];            ///< [T, experts] of the router, times rms(x) (few tokens)
+  std::uint64_t sums_read[kHandovers];  ///< the epilogue warp has them
   float sums[kHandovers][kStepConsumerWarps][kTileSumPitch];
 };
 static_assert(sizeof(SharedHeader) <= kStepHeaderBytes);

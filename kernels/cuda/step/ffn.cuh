@@ -184,9 +184,9 @@ struct Residual {
 static_assert(8 * kTileRows <= kStepConsumers, "a thread has at most one result of eight tokens");
 
 /// x += down(activations), a tile of 16 hidden rows a block, over all experts, whose weights are in
-/// the activations already.
-template <Format F, int NT>
-__device__ __forceinline__ void down(Block& block, int layer) {
+/// the activations already. residual_of(tile) gives what adds to x.
+template <Format F, int NT, class ResidualOf>
+__device__ __forceinline__ void down(Block& block, int layer, ResidualOf&& residual_of) {
   const StepParams& p = block.p;
   const FfnWeights ffn(p, F, layer);
   const RoutingTable table(block, NT * 8);
@@ -195,7 +195,7 @@ __device__ __forceinline__ void down(Block& block, int layer) {
   const FfnRows rows(block);
 #pragma unroll 1
   for (int i = 0; i < share.count; ++i) {
-    const Residual residual(block, share.tile(i));
+    const auto residual = residual_of(share.tile(i));
     float acc[NT][4];
     clear<NT>(acc);
     multiply_stages<F, NT>(
@@ -207,7 +207,7 @@ __device__ __forceinline__ void down(Block& block, int layer) {
                                   (d < 0 ? ffn.down : ffn.expert_down).chunk_width(chunk)};
         },
         acc);
-    residual.add<NT>(block, acc);
+    residual.template add<NT>(block, acc);
   }
 }
 

@@ -100,7 +100,7 @@ __device__ __forceinline__ void feed_forward(Block& block, int layer) {
                 p.weights.ffn_norm + static_cast<std::int64_t>(layer) * sizes(p).hidden);
   gate_and_up<F, NT>(block, layer);
   grid_barrier(block);
-  down<F, NT>(block, layer);
+  down<F, NT>(block, layer, [&](int tile) { return Residual(block, tile); });
   grid_barrier(block);
 }
 

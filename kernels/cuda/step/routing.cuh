@@ -374,22 +374,13 @@ __device__ __forceinline__ int build_single_table(const StepParams& p, const Rou
   return topk;
 }
 
-/// Builds the table from the chosen experts of all tokens and returns the number of distinct ones;
-/// called by the producer warp.
-inline __device__ __noinline__ int build_routing_table(const StepParams& p, RoutingTable table,
-                                                       int lane) {
-  constexpr int kPerLane = kStepMaxTokens * kMaxTopK / 32;
-  const int topk = sizes(p).topk;
-  const int choices = tokens_of(p) * topk;
-  int chosen[kPerLane];
-  float weight[kPerLane];
-#pragma unroll
-  for (int i = 0; i < kPerLane; ++i) {
-    const int at = min(lane + 32 * i, choices - 1);
-    const int place = at / topk * kMaxTopK + at % topk;
-    chosen[i] = __ldcg(p.buffers.topk_expert + place);
-    weight[i] = __ldcg(p.buffers.topk_weight + place);
-  }
+/// Fills the table, but for the weights, and returns the number of distinct experts; one warp.
+/// Lane l has the choices l, l + 32, ... of the tokens one after the other, and the last one where
+/// there are no more.
+template <int kPerLane>
+__device__ __forceinline__ int fill_routing_table(const RoutingTable& table,
+                                                  const int (&chosen)[kPerLane], int choices,
+                                                  int topk, int lane) {
   unsigned present[kExpertsPerLane] = {};  // bit e % 32 of word e / 32
 #pragma unroll
   for (int i = 0; i < kPerLane; ++i) {
@@ -424,11 +415,28 @@ inline __device__ __noinline__ int build_routing_table(const StepParams& p, Rout
       if (chosen[i] / 32 == w) d = before[w] + __popc(present[w] & ((1U << (chosen[i] % 32)) - 1));
     }
     table.slot_of[d * table.max_tokens + at / topk] = static_cast<std::uint8_t>(at % topk);
-    table.weight_of[at / topk * kMaxTopK + at % topk] = weight[i];
   }
   if (lane == 0) *table.distinct = distinct;
   __syncwarp();
   return distinct;
+}
+
+/// Builds the table from the chosen experts of all tokens and returns the number of distinct ones;
+/// called by the producer warp.
+inline __device__ __noinline__ int build_routing_table(const StepParams& p, RoutingTable table,
+                                                       int lane) {
+  constexpr int kPerLane = kStepMaxTokens * kMaxTopK / 32;
+  const int topk = sizes(p).topk;
+  const int choices = tokens_of(p) * topk;
+  int chosen[kPerLane];
+#pragma unroll
+  for (int i = 0; i < kPerLane; ++i) {
+    const int at = min(lane + 32 * i, choices - 1);
+    const int place = at / topk * kMaxTopK + at % topk;
+    chosen[i] = __ldcg(p.buffers.topk_expert + place);
+    if (lane + 32 * i < choices) table.weight_of[place] = __ldcg(p.buffers.topk_weight + place);
+  }
+  return fill_routing_table(table, chosen, choices, topk, lane);
 }
 
 /// Waits for the layer's choices and hands the table to the block's consumers; the producer warp.

@@ -1,4 +1,4 @@
-// The attention half of a layer for a step of one token, whose operations hand on words instead of
+// The attention half of a layer for a step of few tokens, whose operations hand on words instead of
 // meeting at grid barriers (words.cuh).
 #pragma once
 
@@ -7,7 +7,7 @@
 
 namespace caretd::kernels::cuda::CARETD_STEP_NAMESPACE {
 
-/// The query heads and the token's latent.
+/// The query heads and the tokens' latents.
 template <Format F>
 __device__ __forceinline__ void project_single(Block& block, int layer, const Marks& marks) {
   const StepParams& p = block.p;
@@ -19,10 +19,14 @@ __device__ __forceinline__ void project_single(Block& block, int layer, const Ma
   if (routes) router = normed_router_row(p, layer, block.index);
   await_norm<F>(
       block, norm, marks.x_before(layer),
-      [&](const Columns& x) {
+      [&](const TokenColumns& x) {
         if (!routes) return;
-        const float dot = warp_sum(x.dot(router));
-        if (block.lane == 0) block.header->router_dots[block.warp] = dot;
+#pragma unroll
+        for (int token = 0; token < kTokenLimit; ++token) {
+          if (token >= block.tokens()) break;
+          const float dot = warp_sum(x.of[token].dot(router));
+          if (block.lane == 0) block.header->router_dots[token][block.warp] = dot;
+        }
       },
       [] {});
   const PackedShape shape{F, dims.q_width() + dims.kv_width(), dims.hidden};
@@ -30,44 +34,52 @@ __device__ __forceinline__ void project_single(Block& block, int layer, const Ma
   const SingleRow<F> row(block);
 #pragma unroll 1
   for (int i = 0; i < share.count; ++i) {
-    finish_single<F>(block, multiply_single(block, shape, row), [&](auto&& total) {
-      const bool valid = block.lane < kTileRows;
-      const int out = share.tile(i) * kTileRows + block.lane % kTileRows;
-      const float value = total(block.lane % kTileRows) * normed_scale(block, 0);
+    const auto sums = multiply_single(block, shape, row);
+    finish_rows<F>(block, sums, [&](int of_tile, int token, float sum, bool valid) {
+      const int out = share.tile(i) * kTileRows + of_tile;
+      const float value = sum * normed_scale(block, token);
       const unsigned mark = marks.within(layer);
       if (out < dims.q_width()) {
-        publish_activation<Format::bf16>(p.words.q, out, value, valid, mark);
+        publish_activation<Format::bf16>(p.words.q + token * dims.q_width() / 2, out, value, valid,
+                                         mark);
       } else if (valid) {
-        publish(p.words.kv + out - dims.q_width(), value, mark);
+        publish(p.words.kv + token * dims.kv_width() + out - dims.q_width(), value, mark);
       }
     });
   }
 }
 
 /// Rotary part of one head's query; called by one warp.
-__device__ __forceinline__ void rotate_single_query(const Block& block, int head, unsigned mark) {
+__device__ __forceinline__ void rotate_single_query(const Block& block, int token, int head,
+                                                    unsigned mark) {
   const StepDims& dims = sizes(block.p);
-  const int position = block.header->token[0].position;
+  const int position = block.header->token[token].position;
   const float2* turns =
       block.p.weights.rotary + static_cast<std::int64_t>(position) * (dims.rope / 2);
 #pragma unroll 1
   for (int i = block.lane; i < dims.rope / 2; i += 32) {
     const float2 turn = __ldg(turns + i);
     const int at = activation_position(Format::bf16, head * dims.head_dim() + dims.nope + 2 * i);
-    const float2 pair = unpack_bf16(await_word(block.p.words.q + at / 2, mark));
-    publish(block.p.words.query + (head * dims.kv_width() + dims.kv_rank) / 2 + i,
+    const float2 pair =
+        unpack_bf16(await_word(block.p.words.q + (token * dims.q_width() + at) / 2, mark));
+    publish(block.p.words.query +
+                ((token * dims.heads + head) * dims.kv_width() + dims.kv_rank) / 2 + i,
             rotated(pair.x, pair.y, turn), mark);
   }
 }
 
-/// Norms and rotates the token's latent and key, writes the row of its page and hands it to the
+/// Norms and rotates a token's latent and key, writes the row of its page and hands it to the
 /// block whose tile it is in; one warp.
-__device__ __forceinline__ void write_single_row(const Block& block, int layer, unsigned mark) {
+__device__ __forceinline__ void write_single_row(const Block& block, int token, int layer,
+                                                 unsigned mark) {
   const StepParams& p = block.p;
   const StepDims& dims = sizes(p);
   constexpr int kPieces = kSingle.kv_rank / 128;
-  const int position = block.header->token[0].position;
-  const int page = p.batch.pages[block.header->run[0].first_page + position / kPageRows];
+  const int position = block.header->token[token].position;
+  const StepRun& run = block.header->run[kTokenLimit == 1 ? 0 : block.header->token[token].run];
+  const int page = p.batch.pages[run.first_page + position / kPageRows];
+  const StepWord* kv = p.words.kv + token * dims.kv_width();
+  StepWord* fresh = p.words.fresh + token * dims.kv_width() / 2;
   auto* out = reinterpret_cast<std::uint32_t*>(page_row(p, page, layer, position % kPageRows));
   const float* norm = p.weights.kv_norm + static_cast<std::int64_t>(layer) * dims.kv_rank;
   const float2* turns = p.weights.rotary + static_cast<std::int64_t>(position) * (dims.rope / 2);
@@ -78,17 +90,17 @@ __device__ __forceinline__ void write_single_row(const Block& block, int layer, 
   }
   const auto store = [&](int pair, std::uint32_t value) {
     out[pair] = value;
-    publish(p.words.fresh + pair, value, mark);
+    publish(fresh + pair, value, mark);
   };
 #pragma unroll 1
   for (int i = block.lane; i < dims.rope / 2; i += 32) {
     const float2 turn = __ldg(turns + i);
-    const float2 pair = as_floats(await_pair(p.words.kv + dims.kv_rank + 2 * i, mark));
+    const float2 pair = as_floats(await_pair(kv + dims.kv_rank + 2 * i, mark));
     store(dims.kv_rank / 2 + i, rotated(pair.x, pair.y, turn));
   }
   uint2 words[2 * kPieces];
-  await_words<2 * kPieces>(
-      mark, words, [&](int i) { return p.words.kv + i / 2 * 128 + block.lane * 4 + i % 2 * 2; });
+  await_words<2 * kPieces>(mark, words,
+                           [&](int i) { return kv + i / 2 * 128 + block.lane * 4 + i % 2 * 2; });
   float sum = 0.0F;
 #pragma unroll
   for (int i = 0; i < 2 * kPieces; ++i) {
@@ -113,12 +125,13 @@ __device__ __forceinline__ void absorb_single(Block& block, int layer, const Mar
   const unsigned mark = marks.within(layer);
   const int warps = block.blocks * kStepConsumerWarps;
 #pragma unroll 1
-  for (int i = (block.blocks - 1 - block.index) * kStepConsumerWarps + block.warp; i <= dims.heads;
-       i += warps) {
-    if (i == 0) {
-      write_single_row(block, layer, mark);
+  for (int i = (block.blocks - 1 - block.index) * kStepConsumerWarps + block.warp;
+       i < block.tokens() * (dims.heads + 1); i += warps) {
+    if (i < block.tokens()) {
+      write_single_row(block, i, layer, mark);
     } else {
-      rotate_single_query(block, i - 1, mark);
+      const int query = i - block.tokens();
+      rotate_single_query(block, query / kSingle.heads, query % kSingle.heads, mark);
     }
   }
   const int stages_per_head = dims.kv_rank / kAbsorbRows;
@@ -129,7 +142,7 @@ __device__ __forceinline__ void absorb_single(Block& block, int layer, const Mar
   for (int i = 0; i < share.count; ++i) {
     const int head = block.p.divide.absorb_stages.quotient(share.tile(i));
     uint4 b[kAbsorbGroups];
-    await_operand<kAbsorbGroups>(block, p.words.q, mark, b,
+    await_operand<kAbsorbGroups>(block, p.words.q + lane_token(block) * dims.q_width() / 2, mark, b,
                                  [&](int g) { return head * dims.head_dim() + (first + g) * 32; });
     if (i == 0) end_operation(block);
     const std::uint32_t tile =
@@ -146,12 +159,15 @@ __device__ __forceinline__ void absorb_single(Block& block, int layer, const Mar
     release(block, loaded);
     const int first_row = (share.tile(i) - head * stages_per_head) * kAbsorbRows;
     finish_tile<1>(block, acc, [&](const TileSums& sums, int /*token*/, int /*tokens*/) {
-      const int row = (block.warp + block.tiles) % kStepConsumerWarps * 32 + block.lane;
-      if (row >= kAbsorbRows) return;
-      const float value = sums.sum(row % kTileRows, 0, row / kTileRows, kAbsorbTiles);
+      const int place = result_place(block);
+      const int row = place % kAbsorbRows;
+      const int token = place / kAbsorbRows;
+      if (token >= block.tokens()) return;
+      const float value = sums.sum(row % kTileRows, token, row / kTileRows, kAbsorbTiles);
       const float partner = __shfl_xor_sync(~0U, value, 1);
       if (row % 2 == 0) {
-        publish(p.words.query + (head * dims.kv_width() + first_row + row) / 2,
+        const int query = token * dims.heads + head;
+        publish(p.words.query + (query * dims.kv_width() + first_row + row) / 2,
                 pack_bf16(value, partner), mark);
       }
     });
@@ -175,17 +191,30 @@ __device__ __forceinline__ void await_queries(const Block& block, const Attentio
     store_shared(shared.query + row * shared.pitch + (pair_of(i) - row * kPairs) * 8, words[i]);
   }
 }
-/// The step's own KV row over what the producer found in its place; false if it is in another tile.
-__device__ __forceinline__ bool await_fresh_row(const Block& block, const AttentionShared& shared,
-                                                const KvTile& tile, int begin, unsigned mark) {
-  const int row = block.header->token[0].position - begin;
-  if (row >= kAttentionTile || (kAttentionTile < kPageRows && row < 0)) return false;
+/// The run's own KV rows over what the producer found in their place; false if all are in other
+/// tiles.
+__device__ __forceinline__ bool await_fresh_rows(const Block& block, const AttentionShared& shared,
+                                                 const StepRun& run, const KvTile& tile, int begin,
+                                                 unsigned mark) {
+  constexpr int kPairs = kSingle.kv_width() / 4;
+  static_assert(kPairs <= kStepConsumers);
+  // Of the run's first token, and those of all in this tile.
+  const int first = block.header->token[run.first_token].position - begin;
+  const int from = max(first, 0);
+  const int end = min(first + (kTokenLimit == 1 ? 1 : run.tokens), kAttentionTile);
+  if (from >= end) return false;
   const int pair = static_cast<int>(threadIdx.x);
-  const bool wanted = pair < kSingle.kv_width() / 4;
-  const StepWord* from = block.p.words.fresh;
-  uint2 words[1];
-  await_words<1>(mark, words, [&](int) { return wanted ? from + pair * 2 : nullptr; });
-  if (wanted) store_shared(tile.row(row, shared.pitch) + pair * 8, words[0]);
+  const StepWord* words_of =
+      block.p.words.fresh + (run.first_token - first) * kPairs * 2 + pair * 2;
+  uint2 words[kTokenLimit];
+  await_words<kTokenLimit>(mark, words, [&](int i) {
+    return pair < kPairs && from + i < end ? words_of + (from + i) * kPairs * 2 : nullptr;
+  });
+#pragma unroll
+  for (int i = 0; i < kTokenLimit; ++i) {
+    if (pair >= kPairs || from + i >= end) break;
+    store_shared(tile.row(from + i, shared.pitch) + pair * 8, words[i]);
+  }
   return true;
 }
 
@@ -193,25 +222,45 @@ __device__ __forceinline__ void attend_single(Block& block, int layer, const Mar
   const StepParams& p = block.p;
   const AttentionShared shared(block);
   const unsigned mark = marks.within(layer);
-  const int seen = block.header->token[0].position + 1;
 #pragma unroll 1
   for (int i = block.index; i < p.batch.items; i += block.blocks) {
     const AttentionItem item = i == block.index ? block.header->item : p.batch.item[i];
-    await_queries(block, shared, item.first_row, mark);
+    const StepRun& run = block.header->run[kTokenLimit == 1 ? 0 : item.run];
+    // The rows of an item are the heads of one token.
+    const int token = kTokenLimit == 1 ? 0 : run.first_token + item.first_row / kAttentionRows;
+    await_queries(block, shared, token * kAttentionRows, mark);
     if (i == block.index) end_operation(block);
+    const int seen = block.header->token[token].position + 1;
     int visible[kRowsPerWarp];
 #pragma unroll
     for (int& row : visible) row = seen;
     attend_tiles(
         block, shared, item, visible,
         [&](const KvTile& tile, int begin) {
-          return await_fresh_row(block, shared, tile, begin, mark);
+          return await_fresh_rows(block, shared, run, tile, begin, mark);
         },
         [&](const float2(&running)[kRowsPerWarp]) { publish_stats(block, i, running, mark); },
         [&](const float2(&)[kRowsPerWarp], const float(&out)[kMaxColumnTiles][4]) {
           publish_partial(block, i, out, mark);
         });
   }
+}
+
+/// sums += the next stage, a whole tile of a head's value half, times the tokens' merged latents,
+/// straight from their words.
+__device__ __forceinline__ void add_contexts(Block& block, int head, unsigned mark,
+                                             SingleRow<Format::bf16>::Sums& sums) {
+  constexpr int kGroups = kWarpGroups<Format::bf16>;
+  static_assert(kSingle.kv_rank == chunk_columns(Format::bf16));
+  uint4 b[kGroups];
+  await_operand<kGroups>(
+      block,
+      block.p.words.context + (lane_token(block) * kSingle.heads + head) * kSingle.kv_rank / 2,
+      mark, b, [&](int g) { return group_column<Format::bf16, 1>(block, g); });
+  StageOperand<Format::bf16, 1> operand;
+#pragma unroll
+  for (int g = 0; g < kGroups; ++g) operand.b[g][0] = b[g];
+  add_stage<Format::bf16, 1>(block, kSingle.kv_rank, operand, sums.acc);
 }
 
 /// The merged latent outputs through kv_b's value half; see expand_values and combine_all.
@@ -222,61 +271,72 @@ __device__ __forceinline__ void expand_single(Block& block, int layer, const Mar
   const StepDims& dims = sizes(p);
   const unsigned mark = marks.within(layer);
   const PackedShape shape{Format::bf16, dims.v, dims.kv_rank};
-  const bool separately = p.batch.combine_separately != 0;
-  // With many splits, first quarters of the heads' columns for all, then everyone's tiles.
+  const bool separately = kTokenLimit > 1 || p.batch.combine_separately != 0;
+  // With many splits or tokens, first quarters of the heads' columns for all, then everyone's
+  // tiles.
 #pragma unroll 1
   for (int pass = separately ? 0 : 1; pass < 2; ++pass) {
     const bool own = pass == 1;
-    const int units = own ? dims.heads * shape.tiles() : dims.heads * 4;
+    const int units = own ? dims.heads * shape.tiles() : block.tokens() * dims.heads * 4;
 #pragma unroll 1
     for (int i = block.index; i < units; i += block.blocks) {
-      const int head = own ? static_cast<int>(p.divide.value_tiles.quotient(i)) : i / 4;
+      const int token = own ? 0 : i / (kSingle.heads * 4);
+      const int head =
+          own ? static_cast<int>(p.divide.value_tiles.quotient(i)) : i / 4 % kSingle.heads;
       const auto begins = [&] {
         if (i == block.index) end_operation(block);
       };
+      typename SingleRow<Format::bf16>::Sums sums;
       if (own && separately) {
-        await_row<kSingle.kv_rank>(block, p.words.context + head * dims.kv_rank / 2, mark);
+        if constexpr (kTokenLimit == 1) {
+          await_row<kSingle.kv_rank>(block, p.words.context + head * dims.kv_rank / 2, mark);
+        } else {
+          add_contexts(block, head, mark, sums);
+        }
         begins();
       } else {
-        const MergedPart part{head, own ? 0 : i % 4 * kQuarter, own ? kPartialGroups : kQuarter};
+        const MergedPart part(block, token, head, own ? 0 : i % 4 * kQuarter,
+                              own ? kPartialGroups : kQuarter);
         merge_splits(block, part, mark, begins, [&](int column, std::uint32_t pair) {
           const int at = activation_position(Format::bf16, column) / 2;
           if (own) {
             reinterpret_cast<std::uint32_t*>(staged_row(block, 0))[at] = pair;
           } else {
-            publish(p.words.context + head * dims.kv_rank / 2 + at, pair, mark);
+            publish(p.words.context + (token * dims.heads + head) * dims.kv_rank / 2 + at, pair,
+                    mark);
           }
         });
       }
       if (!own) continue;
-      const auto sums = multiply_single(block, shape, SingleRow<Format::bf16>(block));
+      if constexpr (kTokenLimit == 1) {
+        sums = multiply_single(block, shape, SingleRow<Format::bf16>(block));
+      }
       // Tile i of all heads is columns 16 i and the next 15 of the output projection's row.
-      finish_single<Format::bf16>(block, sums, [&](auto&& total) {
-        const int row = block.lane % kTileRows;
-        SingleRow<F>::publish_column(p.words.attention, i * kTileRows + row, total(row),
-                                     block.lane < kTileRows, mark);
+      finish_rows<Format::bf16>(block, sums, [&](int row, int of, float value, bool valid) {
+        SingleRow<F>::publish_column(p.words.attention + of * (kSingle.heads * kSingle.v / 2),
+                                     i * kTileRows + row, value, valid, mark);
       });
     }
   }
 }
 
-/// The 16 columns of x that a tile of `hidden` rows is added to, one a lane, in the warp that will
-/// finish the tile.
+/// The tokens' 16 columns of x that a tile of `hidden` rows is added to, each in the thread that
+/// will have the result.
 struct AwaitedResidual {
   float value = 0.0F;
   StepWord* at;
 
-  __device__ AwaitedResidual(const Block& block, int tile, unsigned mark)
-      : at(block.p.words.x + tile * kTileRows + block.lane % kTileRows) {
-    if ((block.warp + block.tiles) % kStepConsumerWarps == 0) {
-      value = __uint_as_float(await_word(at, mark));
-    }
+  __device__ AwaitedResidual(const Block& block, int tile, unsigned mark) {
+    const int place = result_place(block);
+    at = block.p.words.x + result_token(block, place) * kSingle.hidden + tile * kTileRows +
+         place % kTileRows;
+    if (has_results(block, place)) value = __uint_as_float(await_word(at, mark));
   }
   template <Format F>
   __device__ __forceinline__ void add(Block& block, const typename SingleRow<F>::Sums& sums,
                                       unsigned mark) const {
-    finish_single<F>(block, sums, [&](auto&& total) {
-      if (block.lane < kTileRows) publish(at, value + total(block.lane), mark);
+    finish_rows<F>(block, sums, [&](int /*row*/, int /*token*/, float sum, bool valid) {
+      if (valid) publish(at, value + sum, mark);
     });
   }
 };
@@ -291,7 +351,8 @@ struct AwaitedValues {
   uint4 b[kOut.chunks() * kGroups];
 
   __device__ __forceinline__ AwaitedValues(const Block& block, unsigned mark) {
-    await_operand<kOut.chunks() * kGroups>(block, block.p.words.attention, mark, b, [&](int at) {
+    const StepWord* row = block.p.words.attention + lane_token(block) * (kOut.cols / 2);
+    await_operand<kOut.chunks() * kGroups>(block, row, mark, b, [&](int at) {
       return at / kGroups * chunk_columns(F) + group_column<F, 1>(block, at % kGroups);
     });
   }

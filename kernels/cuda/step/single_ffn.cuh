@@ -1,4 +1,4 @@
-// The feed-forward half of a layer for a step of one token; see single_attention.cuh.
+// The feed-forward half of a layer for a step of few tokens; see single_attention.cuh.
 #pragma once
 
 #include "kernels/cuda/step/ffn.cuh"
@@ -61,10 +61,16 @@ __device__ __forceinline__ void gate_and_up_single(Block& block, int layer, cons
   Columns norm;
   norm.load(p.weights.ffn_norm + static_cast<std::int64_t>(layer) * sizes(p).hidden);
   await_norm<F>(
-      block, norm, marks.x_between(layer), [](const Columns&) {},
+      block, norm, marks.x_between(layer), [](const TokenColumns&) {},
       [&] {
         if (ffn.moe) mbarrier_arrive(shared_address(&block.header->scale_ready));
       });
+  if constexpr (kTokenLimit > 1) {
+    // Several activation rows as words would be too much for the L2.
+    gate_and_up<F, 1>(block, layer);
+    grid_barrier(block);
+    return;
+  }
   const SingleRow<F> row(block);
   for_gated_tiles(block, ffn, [&](const PackedShape& shape, const GatedTile& tile) {
     const auto sums = multiply_single(block, shape, row);
@@ -115,9 +121,31 @@ __device__ __forceinline__ void await_activations(const Block& block, bool moe, 
   }
 }
 
+/// An awaited residual as down() adds to it.
+template <Format F>
+struct DownResidual {
+  AwaitedResidual residual;
+  unsigned mark;
+
+  template <int NT>
+  __device__ __forceinline__ void add(Block& block, const float (&acc)[NT][4]) const {
+    typename SingleRow<F>::Sums sums;
+#pragma unroll
+    for (int i = 0; i < 4; ++i) sums.acc[0][i] = acc[0][i];
+    residual.template add<F>(block, sums, mark);
+  }
+};
+
 /// x += down(activations).
 template <Format F>
 __device__ __forceinline__ void down_single(Block& block, int layer, const Marks& marks) {
+  if constexpr (kTokenLimit > 1) {
+    down<F, 1>(block, layer, [&](int tile) {
+      return DownResidual<F>{AwaitedResidual(block, tile, marks.x_between(layer)),
+                             marks.x_before(layer + 1)};
+    });
+    return;
+  }
   const StepParams& p = block.p;
   const StepDims& dims = sizes(p);
   const FfnWeights ffn(p, F, layer);

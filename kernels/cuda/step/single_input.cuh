@@ -1,4 +1,4 @@
-// How an operation of a step of one token gets at its input, and hands on what a tile gives.
+// How an operation of a step of few tokens gets at its input.
 #pragma once
 
 #include "kernels/cuda/step/single_multiply.cuh"
@@ -36,16 +36,6 @@ struct Columns {
     for (int i = 0; i < kPieces; ++i)
       v[i] = __ldg(reinterpret_cast<const float4*>(from + first(i)));
   }
-  __device__ __forceinline__ void await(const StepWord* from, unsigned mark) {
-    uint2 words[2 * kPieces];
-    await_words<2 * kPieces>(mark, words, [&](int i) { return from + first(i / 2) + i % 2 * 2; });
-#pragma unroll
-    for (int i = 0; i < kPieces; ++i) {
-      const float2 low = as_floats(words[2 * i]);
-      const float2 high = as_floats(words[2 * i + 1]);
-      v[i] = make_float4(low.x, low.y, high.x, high.y);
-    }
-  }
   __device__ __forceinline__ void multiply(const Columns& by) {
 #pragma unroll
     for (int i = 0; i < kPieces; ++i) {
@@ -64,6 +54,27 @@ struct Columns {
   }
 };
 
+/// The same of x of all tokens of a step.
+struct TokenColumns {
+  Columns of[kTokenLimit];
+
+  __device__ __forceinline__ void await(const Block& block, unsigned mark) {
+    constexpr int kPairs = 2 * Columns::kPieces;
+    uint2 words[kTokenLimit * kPairs];
+    await_words<kTokenLimit * kPairs>(mark, words, [&](int i) -> const StepWord* {
+      const int token = i / kPairs;
+      if (token >= block.tokens()) return nullptr;
+      return block.p.words.x + token * Columns::kWidth + Columns::first(i % kPairs / 2) + i % 2 * 2;
+    });
+#pragma unroll
+    for (int i = 0; i < kTokenLimit * Columns::kPieces; ++i) {
+      const float2 low = as_floats(words[2 * i]);
+      const float2 high = as_floats(words[2 * i + 1]);
+      of[i / Columns::kPieces].v[i % Columns::kPieces] = make_float4(low.x, low.y, high.x, high.y);
+    }
+  }
+};
+
 /// The sum of what the consumer warps wrote.
 __device__ __forceinline__ float sum_of_warps(const float* area) {
   float sum = 0.0F;
@@ -72,38 +83,51 @@ __device__ __forceinline__ float sum_of_warps(const float* area) {
   return sum;
 }
 
-/// The marked x, normed, as activation row 0: like stage_norm, with x awaited instead of loaded.
-/// with_x(x) is called before the consumers meet, and then_first() in thread 0 when 1 / rms stands.
+/// The marked x, normed, as activation rows: like stage_norm, with x awaited instead of loaded.
+/// with_x(x) is called before the consumers meet, and then_first() in thread 0 when the tokens'
+/// 1 / rms stand.
 template <Format F, class Meanwhile, class Afterwards>
 __device__ __forceinline__ void await_norm(Block& block, const Columns& norm, unsigned mark,
                                            Meanwhile&& with_x, Afterwards&& then_first) {
-  Columns x;
-  x.await(block.p.words.x, mark);
+  TokenColumns x;
+  x.await(block, mark);
 #pragma unroll
-  for (int i = 0; i < Columns::kPieces; ++i) {
-    SingleRow<F>::store(block, Columns::group(block, i),
-                        make_float4(x.v[i].x * norm.v[i].x, x.v[i].y * norm.v[i].y,
-                                    x.v[i].z * norm.v[i].z, x.v[i].w * norm.v[i].w));
+  for (int token = 0; token < kTokenLimit; ++token) {
+    if (token >= block.tokens()) break;
+    const Columns& own = x.of[token];
+#pragma unroll
+    for (int i = 0; i < Columns::kPieces; ++i) {
+      SingleRow<F>::store(block, token, Columns::group(block, i),
+                          make_float4(own.v[i].x * norm.v[i].x, own.v[i].y * norm.v[i].y,
+                                      own.v[i].z * norm.v[i].z, own.v[i].w * norm.v[i].w));
+    }
   }
   SingleRow<F>::stored();
   with_x(x);
-  const float squares = warp_sum(x.dot(x));
-  if (block.lane == 0) block.header->squares[0][block.warp] = squares;
+#pragma unroll
+  for (int token = 0; token < kTokenLimit; ++token) {
+    if (token >= block.tokens()) break;
+    const float squares = warp_sum(x.of[token].dot(x.of[token]));
+    if (block.lane == 0) block.header->squares[token][block.warp] = squares;
+  }
   consumer_sync();
   end_operation(block);
-  if (threadIdx.x == 0) {
-    const float sum = sum_of_warps(block.header->squares[0]);
-    block.header->scale[0] =
+  if (threadIdx.x < static_cast<unsigned>(block.tokens())) {
+    const float sum = sum_of_warps(block.header->squares[threadIdx.x]);
+    block.header->scale[threadIdx.x] =
         rsqrtf(sum / static_cast<float>(Columns::kWidth) + block.p.dims.norm_epsilon);
-    then_first();
   }
+  if constexpr (kTokenLimit > 1) {
+    if (block.warp == 0) __syncwarp();
+  }
+  if (threadIdx.x == 0) then_first();
 }
 template <Format F>
 __device__ __forceinline__ void await_norm(Block& block, const float* weight, unsigned mark) {
   Columns norm;
   norm.load(weight);
   await_norm<F>(
-      block, norm, mark, [](const Columns&) {}, [] {});
+      block, norm, mark, [](const TokenColumns&) {}, [] {});
 }
 
 /// Pieces of a row that a thread waits for together. All of a long row at once would be asked for

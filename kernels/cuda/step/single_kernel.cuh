@@ -1,6 +1,6 @@
-// The step kernel for one token, which is what decoding consists of: the same blocks, the same
-// stream of weights through the same ring, but operations hand on words (words.cuh) instead of
-// meeting at grid barriers.
+// The step kernel for one token, which is what decoding consists of, and for a few: the same
+// blocks, the same stream of weights through the same ring, but operations hand on words
+// (words.cuh) instead of meeting at grid barriers.
 #pragma once
 
 #include "kernels/cuda/launch.cuh"
@@ -10,15 +10,17 @@
 
 namespace caretd::kernels::cuda::CARETD_STEP_NAMESPACE {
 
-/// x = embedding row of the token.
+/// x = embedding rows of the tokens.
 __device__ __forceinline__ void embed_single(const Block& block, unsigned mark) {
-  const StepDims& dims = sizes(block.p);
-  const std::int64_t id = block.header->token[0].id;
-  const auto* row =
-      reinterpret_cast<const __nv_bfloat162*>(block.p.weights.embedding + id * dims.hidden);
+  constexpr int kPairs = kSingle.hidden / 2;
   const int pair = block.index * kStepConsumers + static_cast<int>(threadIdx.x);
-  if (pair >= dims.hidden / 2) return;
-  const float2 value = __bfloat1622float2(row[pair]);
+  // As many blocks as experts or more.
+  static_assert(kTokenLimit * kPairs <= kSingle.experts * kStepConsumers);
+  if (pair >= block.tokens() * kPairs) return;
+  const std::int64_t id = block.header->token[pair / kPairs].id;
+  const auto* row =
+      reinterpret_cast<const __nv_bfloat162*>(block.p.weights.embedding + id * kSingle.hidden);
+  const float2 value = __bfloat1622float2(row[pair % kPairs]);
   publish(block.p.words.x + 2 * pair, value.x, mark);
   publish(block.p.words.x + 2 * pair + 1, value.y, mark);
 }
@@ -69,7 +71,13 @@ __device__ __forceinline__ void route_single(Block& block, int router_warp, cons
     if (router_warp == 0) prefetch_single(block, layer + 1);
     if (!sizes(block.p).is_moe(layer)) continue;
     hand_on_logits<F>(block, router_warp, layer, marks.within(layer));
-    if (router_warp == 0) weigh_experts(block, layer);
+    if (router_warp == 0) {
+      if constexpr (kTokenLimit == 1) {
+        weigh_experts(block, layer);
+      } else {
+        weigh_few_experts(block, layer);
+      }
+    }
     ++block.moe_layers;
   }
 }
@@ -90,7 +98,11 @@ __global__ void __launch_bounds__(kStepThreads, 1)
   shrink_registers<kProducerRegisters>();
   if (warp == kStepConsumerWarps) {
     Block block = place_of_role(p, memory);
-    produce<F>(block, SingleRoutes{marks, block.lane});
+    if constexpr (kTokenLimit == 1) {
+      produce<F>(block, SingleRoutes{marks, block.lane});
+    } else {
+      produce<F>(block, FewRoutes{marks, RoutingTable(block, 8)});
+    }
   }
   if (warp > kStepConsumerWarps && warp <= kStepConsumerWarps + kRouterWarps) {
     Block block = place_of_role(p, memory);
@@ -104,7 +116,7 @@ __global__ void __launch_bounds__(kStepThreads, 1)
   }
 }
 
-/// For steps of one token that start from its id and go through all layers.
+/// For steps of one token, or few, that start from ids and go through all layers.
 template <Format F>
 cudaError_t prepare(int shared_bytes) {
   return allow_shared(run_single<F>, shared_bytes);

@@ -11,7 +11,7 @@
 
 namespace caretd::kernels::cuda::CARETD_STEP_NAMESPACE {
 
-static_assert(kSingle.heads == kAttentionRows);
+static_assert(kSingle.heads == kAttentionRows);  // an item's rows are one token's heads
 
 /// Columns of a group in pairs of neighbouring ones: pair t of group g is columns
 /// 64 (g / 4) + 8 t + 2 (g % 4) and the next, which is how accumulate_tile() leaves them.
@@ -62,11 +62,20 @@ __device__ __forceinline__ void publish_partial(const Block& block, int item,
   }
 }
 
-/// Groups of one head's columns that are merged together.
+/// Groups of the columns of one head of a token that are merged together.
 struct MergedPart {
   int head;
   int first_group;
-  int groups;  ///< a power of two
+  int groups;      ///< a power of two
+  int first_item;  ///< of the token
+  int splits;
+
+  __device__ MergedPart(const Block& block, int token, int of_head, int first, int count)
+      : head(of_head), first_group(first), groups(count) {
+    const StepRun& run = block.header->run[kTokenLimit == 1 ? 0 : block.header->token[token].run];
+    splits = run.splits;
+    first_item = run.first_item + (kTokenLimit == 1 ? 0 : (token - run.first_token) * splits);
+  }
 };
 
 /// The words of some splits of a part that one thread merges: `group` of every split
@@ -111,17 +120,16 @@ struct SplitWords {
 /// Waits for the statistics of a head's splits, asks for what is at hand then (`ask`), and makes
 /// the splits' factors known to all consumer threads.
 template <class Ask>
-__device__ __forceinline__ void weigh_splits(const Block& block, int head, unsigned mark,
-                                             float* factors, Ask&& ask) {
+__device__ __forceinline__ void weigh_splits(const Block& block, const MergedPart& merged,
+                                             unsigned mark, float* factors, Ask&& ask) {
   constexpr int kStats = kMaxSplits / 32;
-  const StepRun& run = block.header->run[0];
   const StepWideWord* stats =
-      block.p.words.stats + (run.first_item + block.lane) * kAttentionRows + head;
+      block.p.words.stats + (merged.first_item + block.lane) * kAttentionRows + merged.head;
   uint4 stat[kStats];
 #pragma unroll
   for (int i = 0; i < kStats; ++i) {
     stat[i] = make_uint4(__float_as_uint(-INFINITY), 0, 0, mark);
-    if (block.lane + i * 32 < run.splits) stat[i] = load_wide(stats + i * 32 * kAttentionRows);
+    if (block.lane + i * 32 < merged.splits) stat[i] = load_wide(stats + i * 32 * kAttentionRows);
   }
   for (bool missing = true; __any_sync(~0U, missing);) {
     missing = false;
@@ -160,7 +168,6 @@ template <class Begins, class Store>
 __device__ __forceinline__ void merge_splits(const Block& block, const MergedPart& merged,
                                              unsigned mark, Begins&& begins, Store&& store) {
   const StepParams& p = block.p;
-  const StepRun& run = block.header->run[0];
   const int thread = static_cast<int>(threadIdx.x);
   const int group = thread % merged.groups;
   const int parts = kStepConsumers / merged.groups;
@@ -174,11 +181,12 @@ __device__ __forceinline__ void merge_splits(const Block& block, const MergedPar
   words.step = static_cast<std::int64_t>(parts) * kAttentionRows * kGroupWords * kPartialGroups;
   const auto request = [&](int begin) {
     const int first = begin + part;
-    words.from = partial_word(p, run.first_item + first, merged.head, merged.first_group + group);
-    words.count = (run.splits - first + parts - 1) / parts;
+    words.from =
+        partial_word(p, merged.first_item + first, merged.head, merged.first_group + group);
+    words.count = (merged.splits - first + parts - 1) / parts;
     words.request(mark);
   };
-  weigh_splits(block, merged.head, mark, factors, [&] { request(0); });
+  weigh_splits(block, merged, mark, factors, [&] { request(0); });
   begins();
   float2 sum[kGroupPairs] = {};
 #pragma unroll 1
@@ -187,7 +195,7 @@ __device__ __forceinline__ void merge_splits(const Block& block, const MergedPar
 #pragma unroll
     for (int i = 0; i < SplitWords::kSplits; ++i) {
       // Words of splits that do not exist are 0.
-      const float factor = factors[min(begin + part + i * parts, run.splits - 1)];
+      const float factor = factors[min(begin + part + i * parts, merged.splits - 1)];
 #pragma unroll
       for (int t = 0; t < kGroupPairs; ++t) {
         const uint4& word = words.word[i][t / 3];
@@ -196,7 +204,7 @@ __device__ __forceinline__ void merge_splits(const Block& block, const MergedPar
       }
     }
     begin += SplitWords::kSplits * parts;
-    if (begin >= run.splits) break;
+    if (begin >= merged.splits) break;
     request(begin);
   }
 #pragma unroll

@@ -12,7 +12,8 @@ namespace caretd::kernels::cuda::CARETD_STEP_NAMESPACE {
 
 /// Whether the row is split and the warpgroups multiply (split_row.cuh).
 template <Format F>
-inline constexpr bool kSplitsRow = CARETD_WARPGROUP_PRODUCTS != 0 && F == Format::fp8;
+inline constexpr bool kSplitsRow =
+    CARETD_WARPGROUP_PRODUCTS != 0 && F == Format::fp8&& kTokenLimit == 1;
 
 /// Shares of a tile's sums, one of each consumer warp.
 using TileShares = float[kStepConsumerWarps][kTileSumPitch];
@@ -29,9 +30,9 @@ struct SingleRow {
 
   __device__ explicit SingleRow(const Block& block) : operand(staged_operand<1>(block)) {}
 
-  /// Stages four columns: those from 128 group + 4 lane on.
-  static __device__ __forceinline__ void store(const Block& block, int group, float4 v) {
-    store_activation4<F>(staged_row(block, 0), group * 128 + block.lane * 4, v);
+  /// Stages four columns of a token's row: those from 128 group + 4 lane on.
+  static __device__ __forceinline__ void store(const Block& block, int token, int group, float4 v) {
+    store_activation4<F>(staged_row(block, token), group * 128 + block.lane * 4, v);
   }
   /// Whoever stored calls this before the barrier behind which others multiply.
   static __device__ __forceinline__ void stored() {}
@@ -83,7 +84,8 @@ struct SingleRow<F, true> {
   static __device__ __forceinline__ SplitRow staged(const Block& block) {
     return {shared_address(block.activations())};
   }
-  static __device__ __forceinline__ void store(const Block& block, int group, float4 v) {
+  static __device__ __forceinline__ void store(const Block& block, int /*token*/, int group,
+                                               float4 v) {
     staged(block).store(group, block.lane, v);
   }
   static __device__ __forceinline__ void stored() { fence_shared_for_copies(); }
@@ -154,6 +156,45 @@ __device__ __forceinline__ void finish_single(Block& block, const typename Singl
     visit([&](int row) { return SingleRow<F>::total(shares, row); });
   }
   ++block.tiles;
+}
+
+/// A thread's place among the results of the next tile that is finished, which are dealt to whole
+/// warps: row place % 16 of token place / 16.
+[[nodiscard]] __device__ __forceinline__ int result_place(const Block& block) {
+  return (static_cast<int>(threadIdx.x) + block.tiles % kStepConsumerWarps * 32) % kStepConsumers;
+}
+/// Whether the thread's warp gets results, and then the token of the thread's.
+[[nodiscard]] __device__ __forceinline__ bool has_results(const Block& block, int place) {
+  return place / 32 * 32 < block.tokens() * kTileRows;
+}
+[[nodiscard]] __device__ __forceinline__ int result_token(const Block& block, int place) {
+  return min(place / kTileRows, block.tokens() - 1);
+}
+
+/// Calls visit(row, token, value, valid) for the results of a tile, in whole warps whose lanes have
+/// neighbouring rows; what is not valid means nothing. All consumer warps.
+template <Format F, class Visit>
+__device__ __forceinline__ void finish_rows(Block& block, const typename SingleRow<F>::Sums& sums,
+                                            Visit&& visit) {
+  if constexpr (kTokenLimit == 1) {
+    finish_single<F>(block, sums, [&](auto&& total) {
+      const int row = block.lane % kTileRows;
+      visit(row, 0, total(row), block.lane < kTileRows);
+    });
+  } else {
+    finish_tile<1>(block, sums.acc, [&](const TileSums& all, int /*first*/, int tokens) {
+      const int place = result_place(block);
+      if (!has_results(block, place)) return;
+      const int row = place % kTileRows;
+      const int token = result_token(block, place);
+      visit(row, token, all.sum(row, token), place < tokens * kTileRows);
+    });
+  }
+}
+
+/// The token whose row a lane loads as its column of B.
+[[nodiscard]] __device__ __forceinline__ int lane_token(const Block& block) {
+  return min(block.lane / 4, block.tokens() - 1);
 }
 
 // Where a block has many tiles in a row, a warp that finishes one holds up its warpgroup, which

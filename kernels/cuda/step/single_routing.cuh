@@ -1,4 +1,4 @@
-// Routing in a step of one token. The logits are router * norm(x + out * values), and what they
+// Routing in a step of few tokens. The logits are router * norm(x + out * values), and what they
 // wait for is only the heads' values: up to the factor 1 / rms, which does not change the choice,
 // they are
 //
@@ -63,20 +63,30 @@ __device__ __forceinline__ void hand_on_logits(const Block& block, int router_wa
     }
     // Whoever asked earlier would keep the L2 busy for nothing.
     mbarrier_wait(shared_address(&block.header->values_due), block.moe_layers & 1U);
-    uint2 words[kPairs];
-    await_words<kPairs>(mark, words, [&](int k) { return p.words.attention + pair_of(k) * 2; });
-    float sum = 0.0F;
+    uint2 words[kTokenLimit * kPairs];
+    await_words<kTokenLimit * kPairs>(mark, words, [&](int i) -> const StepWord* {
+      if (i / kPairs >= block.tokens()) return nullptr;
+      return p.words.attention + i / kPairs * (kWidth / 2) + pair_of(i % kPairs) * 2;
+    });
 #pragma unroll
-    for (int k = 0; k < kPairs; ++k) {
-      const float2 low = unpack_bf16(words[k].x);
-      const float2 high = unpack_bf16(words[k].y);
-      sum += low.x * weight[k][0] + low.y * weight[k][1] + high.x * weight[k][2] +
-             high.y * weight[k][3];
+    for (int token = 0; token < kTokenLimit; ++token) {
+      if (token >= block.tokens()) break;
+      float sum = 0.0F;
+#pragma unroll
+      for (int k = 0; k < kPairs; ++k) {
+        const float2 low = unpack_bf16(words[token * kPairs + k].x);
+        const float2 high = unpack_bf16(words[token * kPairs + k].y);
+        sum += low.x * weight[k][0] + low.y * weight[k][1] + high.x * weight[k][2] +
+               high.y * weight[k][3];
+      }
+      sum = warp_sum(sum) * (1.0F / SingleRow<F>::kPublishedScale);
+      // Only a block's own expert can have part 0: there are as many blocks as experts or more.
+      if (part == 0) sum += sum_of_warps(block.header->router_dots[token]);
+      if (block.lane == 0) {
+        publish(p.words.router + (token * kSingle.experts + expert) * kLogitParts + part, sum,
+                mark);
+      }
     }
-    sum = warp_sum(sum) * (1.0F / SingleRow<F>::kPublishedScale);
-    // Only a block's own expert can have part 0: there are as many blocks as experts or more.
-    if (part == 0) sum += sum_of_warps(block.header->router_dots);
-    if (block.lane == 0) publish(p.words.router + expert * kLogitParts + part, sum, mark);
   }
 }
 
@@ -163,6 +173,95 @@ __device__ __forceinline__ void weigh_experts(const Block& block, int layer) {
   if (block.lane != 0) return;
   if (block.index == 0) p.counters->distinct += kSingle.topk;
   mbarrier_arrive(shared_address(&header.routing_ready));
+}
+
+// Several tokens choose experts in common: a table tells which, and who chose them.
+
+static_assert(kFewTokens * kSingle.experts <= kMaxExperts, "the header has room for all logits");
+static_assert(kFewTokens * kSingle.topk <= 32, "a lane has a choice");
+
+/// The distinct experts of a step of few tokens, for the producer warp, which finds them.
+struct FewRoutes {
+  const Marks& marks;
+  RoutingTable table;
+  int distinct = 0;
+
+  /// Waits for the tokens' logits, builds the table without the weights, and hands both to the
+  /// router warp.
+  __device__ __forceinline__ void await(Block& block, int layer) {
+    const StepParams& p = block.p;
+    const int lane = block.lane;
+    constexpr int kPairs = kLogitParts / 2;
+    constexpr int kWords = kExpertsOfLane * kPairs;
+    uint2 words[kTokenLimit * kWords];
+    await_words<kTokenLimit * kWords>(marks.within(layer), words, [&](int i) -> const StepWord* {
+      if (i / kWords >= block.tokens()) return nullptr;
+      const int expert = i / kWords * kSingle.experts + lane + i % kWords / kPairs * 32;
+      return p.words.router + expert * kLogitParts + i % kPairs * 2;
+    });
+    int mine = 0;  // lane topk * t + k: the k-th expert of token t
+#pragma unroll
+    for (int token = 0; token < kTokenLimit; ++token) {
+      if (token >= block.tokens()) break;
+      float logit[kExpertsOfLane] = {};
+      float key[kExpertsOfLane];
+#pragma unroll
+      for (int i = 0; i < kWords; ++i) {
+        const float2 parts = as_floats(words[token * kWords + i]);
+        logit[i / kPairs] += parts.x + parts.y;
+      }
+#pragma unroll
+      for (int i = 0; i < kExpertsOfLane; ++i) {
+        block.header->logits[token * kSingle.experts + lane + i * 32] = logit[i];
+      }
+      single_keys(p, layer, block.header->token[token], lane, logit, key);
+#pragma unroll 1
+      for (int k = 0; k < kSingle.topk; ++k) {
+        const int next = take_next(lane, key);
+        if (lane == token * kSingle.topk + k) mine = next;
+      }
+    }
+    const int choices = block.tokens() * kSingle.topk;
+    const int chosen[1] = {__shfl_sync(~0U, mine, min(lane, choices - 1))};
+    distinct = fill_routing_table(table, chosen, choices, kSingle.topk, lane);
+    if (lane != 0) return;
+    if (block.index == 0) p.counters->distinct += distinct;
+    mbarrier_arrive(shared_address(&block.header->logits_ready));
+  }
+  [[nodiscard]] __device__ __forceinline__ int count() const {
+    return distinct;
+  }
+  [[nodiscard]] __device__ __forceinline__ int expert(int d) const {
+    return table.expert[d];
+  }
+};
+
+/// The weights of the tokens' experts in the table; the first router warp of every block, each for
+/// itself.
+__device__ __forceinline__ void weigh_few_experts(const Block& block, int layer) {
+  const StepParams& p = block.p;
+  SharedHeader& header = *block.header;
+  const RoutingTable table(block, 8);
+  mbarrier_wait(shared_address(&header.logits_ready), block.moe_layers & 1U);
+  mbarrier_wait(shared_address(&header.scale_ready), block.moe_layers & 1U);
+#pragma unroll 1
+  for (int token = 0; token < block.tokens(); ++token) {
+    float logit[kExpertsOfLane];
+    float probability[kExpertsOfLane];
+    float key[kExpertsOfLane];
+#pragma unroll
+    for (int i = 0; i < kExpertsOfLane; ++i) {
+      logit[i] = header.logits[token * kSingle.experts + block.lane + i * 32];
+    }
+    single_keys(p, layer, header.token[token], block.lane, logit, key);
+#pragma unroll
+    for (int i = 0; i < kExpertsOfLane; ++i) logit[i] *= normed_scale(block, token);
+    softmax(sizes(p), block.lane, logit, probability);
+    const Choice choice = take_largest(sizes(p), block.lane, key, probability);
+    if (block.lane < kSingle.topk) table.weight_of[token * kMaxTopK + block.lane] = choice.weight;
+  }
+  __syncwarp();
+  if (block.lane == 0) mbarrier_arrive(shared_address(&header.routing_ready));
 }
 
 }  // namespace caretd::kernels::cuda::CARETD_STEP_NAMESPACE

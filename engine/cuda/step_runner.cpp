@@ -8,8 +8,8 @@ namespace {
 
 constexpr std::size_t kInputBytes = std::size_t{4} << 20;
 constexpr std::size_t kMaxLaunches = 4096;
-/// Steps whose words have marks of their own. Then all words are cleared, and the marks begin again,
-/// not at 0, which is that of a cleared word.
+/// Steps whose words have marks of their own. Then all words are cleared, and the marks begin
+/// again, not at 0, which is that of a cleared word.
 constexpr unsigned kMarkedSteps = 0xFFFFFFFFU / gpu::kStepMarks - 1;
 
 std::size_t aligned(std::size_t bytes) {

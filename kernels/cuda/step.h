@@ -35,7 +35,6 @@ inline constexpr int kMergedCandidates = 1024;  ///< of all blocks, ranked at on
 inline constexpr int kRouterParts = 4;          ///< blocks that share the columns of a router row
 inline constexpr int kLogitParts = 4;           ///< words of a router's logit (one token)
 inline constexpr int kProfileMarks = 2048;
-inline constexpr unsigned kStepWindow = 3;
 
 /// Eight warps leave each thread 168 registers; with sixteen the compiler spills.
 inline constexpr int kStepConsumerWarps = 8;
@@ -345,8 +344,7 @@ struct StepParams {
   int last_layer = 0;  ///< one past
   int embed = 1;       ///< start from token ids; otherwise x is given
   int want_candidates = 0;
-  unsigned forced_routing = 0;    ///< not 0: seed of uniformly random expert choices
-  unsigned window = kStepWindow;  ///< ring stages a block has on their way at most
+  unsigned forced_routing = 0;  ///< not 0: seed of uniformly random expert choices
 };
 
 /// Prepares the kernels for `shared_bytes` of dynamic shared memory a block; once per device.

@@ -8,20 +8,32 @@
 
 namespace caretd::kernels::cuda::CARETD_STEP_NAMESPACE {
 
-/// Waits until the next stage may be loaded and returns its slot's address. Only a few stages are
-/// on their way at a time: a longer queue does not raise the bandwidth, and every small load of the
-/// consumers would wait behind it.
+/// How many stages are on their way at a time. A longer queue does not raise the bandwidth, and
+/// what the blocks hand on to one another waits behind it. Only what nobody could ask for earlier,
+/// the chosen experts, is worth a longer one (measured: docs/performance.md).
+template <Format F>
+struct Window {
+  static constexpr unsigned kAhead = 2;
+  static constexpr unsigned kRoutedUp = F == Format::bf16 ? 5 : 3;
+  static constexpr unsigned kDown = F == Format::bf16 ? 3 : 2;
+  static constexpr unsigned kHead = 3;
+};
+
 struct Sender {
   Block& block;
-  RingPlace earlier = {};  ///< the stage that must have arrived before the next one is loaded
-  unsigned issued = 0;
+  unsigned window;         ///< stages on their way at most
+  RingPlace earlier = {};  ///< the first of them
+  unsigned on_their_way = 0;
 
+  /// Waits until the next stage may be loaded and returns its slot's address.
   __device__ __forceinline__ std::uint32_t claim() {
-    if (issued >= block.p.window) {
+#pragma unroll 1
+    while (on_their_way >= window) {
       mbarrier_wait(shared_address(&block.header->full[earlier.slot]), earlier.parity);
       earlier.advance(block.p.shared.slots);
+      --on_their_way;
     }
-    ++issued;
+    ++on_their_way;
     mbarrier_wait(shared_address(&block.header->empty[block.next.slot]), block.next.parity ^ 1U);
     return block.slot_address(block.next.slot);
   }
@@ -134,10 +146,12 @@ template <Format F, class Routes>
 __device__ __forceinline__ void send_ffn(Sender& sender, int layer, Routes& routes) {
   Block& block = sender.block;
   const FfnWeights ffn(block.p, F, layer);
+  sender.window = Window<F>::kAhead;
   sender.send_tiles(ffn.up, ffn.always_up);
   int distinct = 0;
   if (ffn.moe) {
     routes.await(block, layer);
+    sender.window = Window<F>::kRoutedUp;
     distinct = routes.count();
     const int tiles = ffn.expert_up.tiles();
     const Share share(block, distinct * tiles, ffn.up.tiles());
@@ -148,6 +162,7 @@ __device__ __forceinline__ void send_ffn(Sender& sender, int layer, Routes& rout
                                           (share.tile(i) - d * tiles) * ffn.expert_up.tile_bytes());
     }
   }
+  sender.window = Window<F>::kDown;
   const Share share(block, ffn.down.tiles());
 #pragma unroll 1
   for (int i = 0; i < share.count; ++i) {
@@ -165,13 +180,15 @@ template <Format F, class Routes>
 __device__ __forceinline__ void produce(Block& block, Routes&& routes) {
   const StepParams& p = block.p;
   const StepDims& dims = sizes(p);
-  Sender sender{block};
+  Sender sender{block, Window<F>::kAhead};
 #pragma unroll 1
   for (int layer = p.first_layer; layer < p.last_layer; ++layer) {
+    sender.window = Window<F>::kAhead;
     send_attention(sender, F, layer);
     send_ffn<F>(sender, layer, routes);
   }
   if (p.batch.outputs > 0) {
+    sender.window = Window<F>::kHead;
     sender.send_tiles(PackedShape{Format::bf16, dims.vocab, dims.hidden}, p.weights.head);
   }
 }

@@ -86,7 +86,7 @@ class GpuRunner final : public CudaRunner {
 
   [[nodiscard]] Result<std::span<const OutputRow>> forward(
       std::span<const TokenRun> batch) override {
-    if (auto ok = usable(); !ok) return pass_on(std::move(ok));
+    if (auto ok = enter(); !ok) return pass_on(std::move(ok));
     if (auto ok = check_batch(batch); !ok) return pass_on(std::move(ok));
     const TimePoint start = clock_.now();
     auto done = run(batch, start);
@@ -96,6 +96,7 @@ class GpuRunner final : public CudaRunner {
   }
 
   [[nodiscard]] Result<void> copy_page(PageId from, PageId to, int tokens) override {
+    if (auto ok = enter(); !ok) return ok;
     if (auto ok = check_page(from); !ok) return ok;
     if (auto ok = check_page(to); !ok) return ok;
     const auto row = static_cast<std::size_t>(parts_.model.dims.kv_width()) * 2;
@@ -110,6 +111,7 @@ class GpuRunner final : public CudaRunner {
   }
 
   [[nodiscard]] Result<void> read_page(PageId id, std::span<std::byte> out) override {
+    if (auto ok = enter(); !ok) return ok;
     if (auto ok = check_page(id, out.size()); !ok) return ok;
     auto done = gpu::check(cudaMemcpyAsync(parts_.page_staging.bytes(), page(id), out.size(),
                                            cudaMemcpyDeviceToHost, parts_.stream.get()),
@@ -121,6 +123,7 @@ class GpuRunner final : public CudaRunner {
   }
 
   [[nodiscard]] Result<void> write_page(PageId id, std::span<const std::byte> in) override {
+    if (auto ok = enter(); !ok) return ok;
     if (auto ok = check_page(id, in.size()); !ok) return ok;
     std::memcpy(parts_.page_staging.bytes(), in.data(), in.size());
     auto done = gpu::check(cudaMemcpyAsync(page(id), parts_.page_staging.bytes(), in.size(),
@@ -148,6 +151,7 @@ class GpuRunner final : public CudaRunner {
   }
 
   [[nodiscard]] Result<double> measure_read_bandwidth(std::int64_t bytes) override {
+    if (auto ok = enter(); !ok) return pass_on(std::move(ok));
     auto sink = gpu::DeviceBuffer::allocate(4, "measuring");
     if (!sink) return pass_on(std::move(sink));
     const gpu::DeviceBuffer& largest = *std::ranges::max_element(
@@ -262,9 +266,13 @@ class GpuRunner final : public CudaRunner {
     return parts_.pages.bytes() + id * info_.page_bytes;
   }
 
-  [[nodiscard]] Result<void> usable() const {
-    if (!failed_) return {};
-    return fail(ErrorKind::device_fault, "the GPU failed earlier; load the model again");
+  /// What every call begins with: which device is current is a matter of the calling thread.
+  [[nodiscard]] Result<void> enter() {
+    if (failed_) {
+      return fail(ErrorKind::device_fault, "the GPU failed earlier; load the model again");
+    }
+    auto done = gpu::check(cudaSetDevice(parts_.device.ordinal), "selecting the GPU");
+    return done ? done : note_fault(std::move(done));
   }
 
   /// A device fault makes the runner unusable, a lack of memory concerns the call alone.
@@ -275,7 +283,6 @@ class GpuRunner final : public CudaRunner {
   }
 
   [[nodiscard]] Result<void> check_page(PageId id) const {
-    if (auto ok = usable(); !ok) return ok;
     if (id >= 0 && id < info_.pages) return {};
     return fail(ErrorKind::invalid_input, "there is no KV page " + std::to_string(id));
   }
@@ -451,6 +458,8 @@ Result<std::vector<CudaDevice>> list_devices() {
     return fail(ErrorKind::unavailable,
                 std::string("the NVIDIA driver does not answer: ") + cudaGetErrorString(error));
   }
+  int current = 0;
+  const bool known = cudaGetDevice(&current) == cudaSuccess;
   std::vector<CudaDevice> devices;
   for (int i = 0; i < count; ++i) {
     cudaDeviceProp properties;
@@ -462,6 +471,7 @@ Result<std::vector<CudaDevice>> list_devices() {
     devices.push_back({i, properties.name, properties.major, properties.minor,
                        static_cast<std::int64_t>(total), static_cast<std::int64_t>(free)});
   }
+  if (known) cudaSetDevice(current);
   return devices;
 }
 

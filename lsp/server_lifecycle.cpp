@@ -167,7 +167,7 @@ void Server::use_chat_engine(std::shared_ptr<engine::Engine> engine) {
 /// A model that completes less well than the user may expect is used, and named.
 void Server::tell_limits() {
   const auto model = engine_->model();
-  if (!model || model->fill_in_the_middle) return;
+  if (!model || model->fill_in_the_middle || model->left_to_right_wanted) return;
   tell_problems({"'" + model->name +
                  "' was not taught to fill in the middle: completions see only what is in front of "
                  "the cursor. Set model.path to the folder of a model that was, for example "

@@ -77,6 +77,11 @@ std::vector<Key> model_keys() {
                "CUDA device to run on; this version uses one. Empty: the first one.", {0, 63}),
       make_key("model.threads", kMachine, kModel, &ModelSettings::threads,
                "Threads of the CPU runner. 0: every core the process may use.", {0, 1024}),
+      make_key("model.fim", kMachine, kModel, &ModelSettings::fim,
+               "Whether completions see what is behind the cursor. auto: where the model has the "
+               "tokens for it and was trained to fill in the middle, which the models of 236 "
+               "billion parameters were not; on: where it has the tokens.",
+               {}, {"auto", "on", "off"}),
       make_key("model.precise", kMachine, kModel, &ModelSettings::precise,
                "Compute in float32 even where a faster path that rounds is available."),
       make_key("model.kv_mebibytes", kMachine, kModel, &ModelSettings::kv_mebibytes,

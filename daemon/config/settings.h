@@ -14,6 +14,7 @@ struct ModelSettings {
   std::string device = "auto";     ///< auto, cpu, cuda
   std::vector<std::int64_t> gpus;  ///< CUDA ordinals; empty: the first
   std::int64_t threads = 0;        ///< CPU runner; 0: every core the process may use
+  std::string fim = "auto";        ///< auto, on, off
   bool precise = false;            ///< float32 arithmetic throughout
   std::string cpu_isa;             ///< RunnerOptions::cpu_isa; no key sets it, `caretd bench` does
   std::int64_t kv_mebibytes = 256;

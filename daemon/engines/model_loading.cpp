@@ -106,6 +106,11 @@ engine::RunnerOptions runner_options(const ModelSettings& settings,
   return options;
 }
 
+engine::FimUse fim_use(const ModelSettings& settings) {
+  if (settings.fim == "on") return engine::FimUse::always;
+  return settings.fim == "off" ? engine::FimUse::never : engine::FimUse::where_trained;
+}
+
 Result<engine::LoadedModel> load_model(const ModelSettings& settings, const InstallTree& install,
                                        const Logger& log, const engine::Progress& progress,
                                        std::stop_token stop) {
@@ -130,6 +135,7 @@ Result<engine::LoadedModel> load_model(const ModelSettings& settings, const Inst
   model.tokenizer = *std::move(tokenizer);
   model.config = (*checkpoint)->config();
   model.name = folder.filename().string();
+  model.fim = fim_use(settings);
   return model;
 }
 

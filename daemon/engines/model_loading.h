@@ -44,6 +44,8 @@ struct DeviceChoice {
 [[nodiscard]] engine::RunnerOptions runner_options(const ModelSettings& settings,
                                                    const engine::Tokenizer& tokenizer);
 
+[[nodiscard]] engine::FimUse fim_use(const ModelSettings& settings);
+
 /// Opens the folder, chooses a device and loads the model onto it.
 [[nodiscard]] Result<engine::LoadedModel> load_model(const ModelSettings& settings,
                                                      const InstallTree& install, const Logger& log,

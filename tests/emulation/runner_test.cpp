@@ -1,9 +1,11 @@
 // What the CUDA runner does about threads, faults and odd checkpoints, on the emulated device.
+#include <array>
 #include <cstdlib>
 #include <future>
 #include <string>
 
 #include "engine/checkpoint/shapes.h"
+#include "tests/engine/checkpoint/written_model.h"
 #include "tests/gpu/gpu_fixture.h"
 
 using namespace caretd::engine;
@@ -42,6 +44,42 @@ std::string step(Runner& runner, int tokens) {
   return rows ? std::string() : rows.error().message;
 }
 
+/// Gives every element of a block-wise scaled model the block's scale for its own.
+void scale_each_element(WrittenModel& model) {
+  model.edit_tensors([](nlohmann::json& header, std::string& data) {
+    SafetensorsBuilder finer;
+    const auto bytes_of = [&](const nlohmann::json& tensor) {
+      const auto range = tensor["data_offsets"].get<std::array<std::size_t, 2>>();
+      return data.substr(range[0], range[1] - range[0]);
+    };
+    for (const auto& [name, tensor] : header.items()) {
+      if (name == "__metadata__") continue;
+      const std::string bytes = bytes_of(tensor);
+      const std::string suffix = "_scale_inv";
+      if (!name.ends_with(suffix)) {
+        finer.add(name, tensor["dtype"], tensor["shape"], bytes);
+        continue;
+      }
+      const nlohmann::json& scaled = header[name.substr(0, name.size() - suffix.size())];
+      const auto shape = scaled["shape"].get<std::vector<std::int64_t>>();
+      const std::int64_t scale_cols = tensor["shape"][1];
+      std::string scales;
+      for (std::int64_t row = 0; row < shape[0]; ++row) {
+        for (std::int64_t col = 0; col < shape[1]; ++col) {
+          const std::int64_t block = row / 128 * scale_cols + col / 128;
+          scales += bytes.substr(static_cast<std::size_t>(block) * sizeof(float), sizeof(float));
+        }
+      }
+      finer.add(name, "F32", shape, scales);
+    }
+    header = finer.header();
+    data = finer.data();
+  });
+  model.edit_json("config.json", [](nlohmann::json& config) {
+    config["quantization_config"]["weight_block_size"] = {1, 1};
+  });
+}
+
 template <typename Call>
 auto on_another_thread(Call&& call) {
   return std::async(std::launch::async, std::forward<Call>(call)).get();
@@ -60,4 +98,18 @@ TEST_CASE("a model on the second GPU may be used by any thread", "[emulated][ste
   CHECK(on_another_thread([&] { return runner->read_page(0, page).has_value(); }));
   CHECK(on_another_thread([&] { return runner->write_page(0, page).has_value(); }));
   CHECK(on_another_thread([&] { return runner->measure_read_bandwidth(1 << 20).has_value(); }));
+}
+
+TEST_CASE("scales of small blocks are sent with the rows that need them", "[emulated][steps]") {
+  auto config = *shape_by_name("small");
+  config.layers = 2;
+  config.dense_intermediate = 12288;  // more bytes of scales than a thread's buffer has
+  WrittenModel model(config, WeightFormat::fp8_block);
+  const auto tokens = random_tokens(3, config.vocab_size, 1);
+  const auto expected = logits_of(*cpu_runner(open_checkpoint(model.path())), tokens, {3});
+  scale_each_element(model);
+  const auto found = logits_of(*gpu_runner(open_checkpoint(model.path())), tokens, {3});
+  for (std::size_t i = 0; i < expected.size(); ++i) {
+    CHECK(relative_error(found[i], expected[i]) < 0.03);
+  }
 }

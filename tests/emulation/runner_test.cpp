@@ -100,6 +100,22 @@ TEST_CASE("a model on the second GPU may be used by any thread", "[emulated][ste
   CHECK(on_another_thread([&] { return runner->measure_read_bandwidth(1 << 20).has_value(); }));
 }
 
+TEST_CASE("values that are not finite are an error instead of a token", "[emulated][steps]") {
+  const char* const damaged = GENERATE("model.norm.weight", "lm_head.weight");
+  CAPTURE(damaged);
+  WrittenModel model;
+  model.edit_tensors([&](nlohmann::json& header, std::string& data) {
+    const auto at = header[damaged]["data_offsets"][0].get<std::size_t>();
+    data.replace(at, 2, "\xC0\x7F");  // NaN in BF16
+  });
+  const auto runner = gpu_runner(open_checkpoint(model.path()));
+  for (int tokens : {1, 70}) {
+    CHECK(step(*runner, tokens) ==
+          "The model computed values that are not finite; its weights are damaged or it does not "
+          "fit its config.json.");
+  }
+}
+
 TEST_CASE("scales of small blocks are sent with the rows that need them", "[emulated][steps]") {
   auto config = *shape_by_name("small");
   config.layers = 2;

@@ -235,7 +235,8 @@ class Engine {
 
   [[nodiscard]] virtual EngineStatistics statistics() const = 0;
 
-  /// Frees the weights and the cache (state: off) or loads them again (state: starting).
+  /// Frees the weights and the cache (state: off) or loads them again (state: starting), also
+  /// after a failure.
   virtual void unload() = 0;
   virtual void load() = 0;
 };

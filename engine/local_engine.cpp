@@ -215,7 +215,9 @@ void LocalEngine::load() {
   {
     // Whoever looks before the engine's thread does is told to wait, not that it is off.
     const std::lock_guard lock(mutex_);
-    if (status_.state == EngineState::off) status_ = {.state = EngineState::starting};
+    if (status_.state == EngineState::off || status_.state == EngineState::failed) {
+      status_ = {.state = EngineState::starting};
+    }
   }
   post([this] {
     wanted_ = true;

@@ -85,6 +85,8 @@ Result<DeviceChoice> choose_device(const ModelSettings& settings,
     return fit_on(*device, needed_bytes);
   }();
   if (choice || settings.device == "cuda") return choice;
+  // A GPU that comes back with the next start: the CPU would be slow for no reason to be seen.
+  if (choice.error().kind == ErrorKind::device_fault) return choice;
   return DeviceChoice{false, "running on the CPU: " + choice.error().message};
 }
 

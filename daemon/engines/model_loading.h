@@ -32,7 +32,7 @@ struct DeviceChoice {
 
 /// A pure function of the setting, what the driver said and the bytes of memory the model needs on
 /// its device. With device = cuda, a GPU that is missing or too small is an Error; with auto it is
-/// a reason to take the CPU. check_gpu_count() holds for both.
+/// a reason to take the CPU. check_gpu_count() holds for both, and so does a fault of the device.
 [[nodiscard]] Result<DeviceChoice> choose_device(
     const ModelSettings& settings, const Result<std::vector<engine::CudaDevice>>& devices,
     std::int64_t needed_bytes);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <optional>
 #include <string>
 
 #include "engine/cpu/step_timing.h"
@@ -268,9 +269,7 @@ class GpuRunner final : public CudaRunner {
 
   /// What every call begins with: which device is current is a matter of the calling thread.
   [[nodiscard]] Result<void> enter() {
-    if (failed_) {
-      return fail(ErrorKind::device_fault, "the GPU failed earlier; load the model again");
-    }
+    if (fault_) return tl::unexpected(*fault_);
     auto done = gpu::check(cudaSetDevice(parts_.device.ordinal), "selecting the GPU");
     return done ? done : note_fault(std::move(done));
   }
@@ -278,7 +277,7 @@ class GpuRunner final : public CudaRunner {
   /// A device fault makes the runner unusable, a lack of memory concerns the call alone.
   template <typename T>
   tl::unexpected<Error> note_fault(Result<T>&& result) {
-    if (result.error().kind == ErrorKind::device_fault) failed_ = true;
+    if (result.error().kind == ErrorKind::device_fault) fault_ = result.error();
     return pass_on(std::move(result));
   }
 
@@ -341,7 +340,7 @@ class GpuRunner final : public CudaRunner {
   SteadyClock clock_;
   CudaStepStatistics statistics_;
   std::int64_t prefilled_experts_ = 0;  ///< read by the prefills of the current forward()
-  bool failed_ = false;
+  std::optional<Error> fault_;          ///< that made the runner unusable
 };
 
 /// Fills the weights of an allocated model.
@@ -463,11 +462,13 @@ Result<std::vector<CudaDevice>> list_devices() {
   std::vector<CudaDevice> devices;
   for (int i = 0; i < count; ++i) {
     cudaDeviceProp properties;
-    if (cudaGetDeviceProperties(&properties, i) != cudaSuccess || cudaSetDevice(i) != cudaSuccess)
-      continue;
     std::size_t free = 0;
     std::size_t total = 0;
-    cudaMemGetInfo(&free, &total);
+    cudaError_t answer = cudaGetDeviceProperties(&properties, i);
+    if (answer == cudaSuccess) answer = cudaSetDevice(i);
+    if (answer == cudaSuccess) answer = cudaMemGetInfo(&free, &total);
+    if (gpu::lasts(answer)) return pass_on(gpu::check(answer, "being asked for its memory"));
+    if (answer != cudaSuccess) continue;
     devices.push_back({i, properties.name, properties.major, properties.minor,
                        static_cast<std::int64_t>(total), static_cast<std::int64_t>(free)});
   }

@@ -36,6 +36,13 @@ TEST_CASE("auto takes a GPU that fits, else the CPU with the reason") {
   CHECK(none->reason == "running on the CPU: no driver");
 }
 
+TEST_CASE("after a fault that only a restart mends, auto does not go on on the CPU") {
+  const auto choice =
+      choose_device(on("auto"), fail(ErrorKind::device_fault, "restart caretd"), kGibibyte);
+  REQUIRE_FALSE(choice.has_value());
+  CHECK(choice.error().message == "restart caretd");
+}
+
 TEST_CASE("cuda insists, cpu does not ask") {
   CHECK_FALSE(choose_device(on("cuda"), one_gpu(8), 32 * kGibibyte).has_value());
   CHECK_FALSE(

@@ -100,6 +100,27 @@ TEST_CASE("a model on the second GPU may be used by any thread", "[emulated][ste
   CHECK(on_another_thread([&] { return runner->measure_read_bandwidth(1 << 20).has_value(); }));
 }
 
+TEST_CASE("a fault of the device is remembered with what to do about it", "[emulated][steps]") {
+  const auto runner = small_runner();
+  REQUIRE(step(*runner, 1).empty());
+  std::string told;
+  {
+    const DeviceSetting fault("CARETD_EMULATED_FAULT", "700");  // cudaErrorIllegalAddress
+    told = step(*runner, 1);
+    CHECK(told ==
+          "the GPU failed while selecting the GPU: an error of the emulated device; no program can "
+          "use the GPU again after that, so restart caretd (caretd daemon restart)");
+    // Whoever loads the model again is told the same.
+    const auto devices = list_cuda_devices(cuda_module());
+    REQUIRE_FALSE(devices);
+    CHECK(devices.error().kind == caretd::ErrorKind::device_fault);
+    CHECK(devices.error().message.find("restart caretd") != std::string::npos);
+  }
+  CHECK(step(*runner, 1) == told);
+  std::vector<std::byte> page(static_cast<std::size_t>(runner->info().page_bytes));
+  CHECK(runner->read_page(0, page).error().message == told);
+}
+
 TEST_CASE("values that are not finite are an error instead of a token", "[emulated][steps]") {
   const char* const damaged = GENERATE("model.norm.weight", "lm_head.weight");
   CAPTURE(damaged);

@@ -446,17 +446,21 @@ Result<std::unique_ptr<CudaRunner>> build(const ModelConfig& config, gpu::Format
 Result<std::vector<CudaDevice>> list_devices() {
   int count = 0;
   const cudaError_t error = cudaGetDeviceCount(&count);
-  if (error == cudaErrorInsufficientDriver || error == cudaErrorNoDevice || count == 0) {
+  if (error == cudaErrorInsufficientDriver) {
     return fail(ErrorKind::unavailable,
-                error == cudaErrorInsufficientDriver
-                    ? "the NVIDIA driver is missing or too old for this build of caretd; install a "
-                      "driver for CUDA 13 or newer"
-                    : "this machine has no NVIDIA GPU");
+                "the NVIDIA driver is missing or too old for this build of caretd; install a "
+                "driver for CUDA 13 or newer");
   }
-  if (error != cudaSuccess) {
+  if (gpu::lasts(error)) return pass_on(gpu::check(error, "being counted"));
+  // Before the count, which stays 0 then.
+  if (error != cudaSuccess && error != cudaErrorNoDevice) {
     return fail(ErrorKind::unavailable,
-                std::string("the NVIDIA driver does not answer: ") + cudaGetErrorString(error));
+                std::string("the NVIDIA driver does not answer: ") + cudaGetErrorString(error) +
+                    (error == cudaErrorSystemDriverMismatch
+                         ? "; after an update of the driver the machine has to be restarted"
+                         : ""));
   }
+  if (count == 0) return fail(ErrorKind::unavailable, "this machine has no NVIDIA GPU");
   int current = 0;
   const bool known = cudaGetDevice(&current) == cudaSuccess;
   std::vector<CudaDevice> devices;

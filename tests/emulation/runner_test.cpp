@@ -121,6 +121,20 @@ TEST_CASE("a fault of the device is remembered with what to do about it", "[emul
   CHECK(runner->read_page(0, page).error().message == told);
 }
 
+TEST_CASE("a driver that does not work is no missing GPU", "[emulated][steps]") {
+  const auto told = [](const char* error) {
+    const DeviceSetting fault("CARETD_EMULATED_FAULT", error);
+    const auto devices = list_cuda_devices(cuda_module());
+    return devices ? std::string() : devices.error().message;
+  };
+  CHECK(told("0").empty());
+  CHECK(told("100") == "this machine has no NVIDIA GPU");
+  CHECK(told("35").starts_with("the NVIDIA driver is missing or too old"));
+  const std::string broken = "the NVIDIA driver does not answer: an error of the emulated device";
+  CHECK(told("802") == broken);  // cudaErrorSystemNotReady
+  CHECK(told("803") == broken + "; after an update of the driver the machine has to be restarted");
+}
+
 TEST_CASE("values that are not finite are an error instead of a token", "[emulated][steps]") {
   const char* const damaged = GENERATE("model.norm.weight", "lm_head.weight");
   CAPTURE(damaged);

@@ -93,8 +93,8 @@ const char* cudaGetErrorString(cudaError_t error) {
 }
 
 cudaError_t cudaGetDeviceCount(int* count) {
-  *count = devices();
-  return cudaSuccess;
+  *count = fault() == cudaSuccess ? devices() : 0;
+  return fault();
 }
 cudaError_t cudaSetDevice(int device) {
   if (device < 0 || device >= devices()) return cudaErrorInvalidDevice;

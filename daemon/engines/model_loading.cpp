@@ -41,6 +41,14 @@ Result<DeviceChoice> fit_on(const engine::CudaDevice& device, std::int64_t neede
   return DeviceChoice{true, fmt::format("running on GPU {} ({})", device.ordinal, device.name)};
 }
 
+void tell_small_cache(const engine::RunnerInfo& info, const engine::RunnerOptions& options,
+                      const Logger& log) {
+  const std::int64_t bytes = info.pages * info.page_bytes;
+  if (bytes + info.page_bytes > options.kv_bytes) return;
+  log->warn("the KV cache gets {} MiB instead of {} MiB: no more memory is free", bytes >> 20,
+            options.kv_bytes >> 20);
+}
+
 Result<std::unique_ptr<engine::Runner>> make_runner(
     const ModelSettings& settings, const InstallTree& install, const Logger& log,
     const std::shared_ptr<const engine::Checkpoint>& checkpoint,
@@ -131,6 +139,7 @@ Result<engine::LoadedModel> load_model(const ModelSettings& settings, const Inst
   }
   auto runner = make_runner(settings, install, log, *checkpoint, options, progress, stop);
   if (!runner) return pass_on(std::move(runner));
+  tell_small_cache((*runner)->info(), options, log);
   if (auto intact = (*checkpoint)->check_intact(); !intact) return pass_on(std::move(intact));
   engine::LoadedModel model;
   model.runner = *std::move(runner);

@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 
+#include "engine/cpu/memory.h"
 #include "engine/cpu/step_timing.h"
 #include "engine/cuda/prefill_runner.h"
 #include "engine/cuda/step_profile.h"
@@ -368,8 +369,8 @@ RunnerInfo describe(const Device& device, const DeviceModel& model, const Runner
   info.weight_format = model.format == gpu::Format::fp8 ? "FP8" : "BF16";
   info.page_bytes = page_bytes;
   info.pages = static_cast<int>(std::min<std::int64_t>(options.kv_bytes / page_bytes, 1 << 24));
-  info.host_pages =
-      static_cast<int>(std::min<std::int64_t>(options.host_kv_bytes / page_bytes, 1 << 24));
+  info.host_pages = static_cast<int>(
+      std::min<std::int64_t>(affordable(options.host_kv_bytes) / page_bytes, 1 << 24));
   info.weight_bytes = model.bytes;
   info.weight_bytes_per_token = gpu::step_weight_bytes(
       model.dims, model.format,

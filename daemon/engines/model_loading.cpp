@@ -125,6 +125,7 @@ Result<engine::LoadedModel> load_model(const ModelSettings& settings, const Inst
                                        const Logger& log, const engine::Progress& progress,
                                        std::stop_token stop) {
   const auto folder = model_folder(settings, install);
+  if (auto there = engine::check_model_folder(folder); !there) return pass_on(std::move(there));
   auto tokenizer = engine::Tokenizer::load(folder);
   if (!tokenizer) return pass_on(std::move(tokenizer));
   auto checkpoint = engine::Checkpoint::open(folder);

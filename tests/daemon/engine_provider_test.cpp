@@ -88,6 +88,7 @@ TEST_CASE("a model that could not be loaded is tried again") {
   settings.model.threads = 1;
   const auto engine = provider.engines_for(settings).completion;
   REQUIRE(fails(*engine));
+  CHECK(engine->status().reason == settings.model.path + ": there is no such model folder.");
   const auto bring_the_model = [&] {
     std::filesystem::create_directory_symlink(install.embedded_model(), settings.model.path);
   };

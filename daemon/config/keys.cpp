@@ -73,8 +73,10 @@ std::vector<Key> model_keys() {
       make_key("model.device", kMachine, kModel, &ModelSettings::device,
                "Where the model runs. auto takes a GPU where one is found and the model fits.", {},
                {"auto", "cpu", "cuda"}),
-      make_key("model.gpus", kMachine, kModel, &ModelSettings::gpus,
-               "CUDA device to run on; this version uses one. Empty: the first one.", {0, 63}),
+      make_key(
+          "model.gpus", kMachine, kModel, &ModelSettings::gpus,
+          "CUDA device to run on; this version uses one. Empty: the first that the model fits on.",
+          {0, 63}),
       make_key("model.threads", kMachine, kModel, &ModelSettings::threads,
                "Threads of the CPU runner. 0: every core the process may use.", {0, 1024}),
       make_key("model.fim", kMachine, kModel, &ModelSettings::fim,

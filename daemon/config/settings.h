@@ -12,7 +12,7 @@ namespace caretd::daemon {
 struct ModelSettings {
   std::string path;                ///< model folder; empty: the embedded model
   std::string device = "auto";     ///< auto, cpu, cuda
-  std::vector<std::int64_t> gpus;  ///< CUDA ordinals; empty: the first
+  std::vector<std::int64_t> gpus;  ///< CUDA ordinals; empty: the first that will do
   std::int64_t threads = 0;        ///< CPU runner; 0: every core the process may use
   std::string fim = "auto";        ///< auto, on, off
   bool precise = false;            ///< float32 arithmetic throughout

@@ -1,6 +1,7 @@
 #include "daemon/engines/model_loading.h"
 
 #include <algorithm>
+#include <span>
 #include <utility>
 
 #include <spdlog/fmt/fmt.h>
@@ -13,16 +14,16 @@ namespace {
 
 /// Activations, staging and graphs beside weights and KV pages.
 constexpr std::int64_t kWorkingBytes = 512LL << 20;
+/// Major compute capability of the oldest GPUs that the CUDA module has code for.
+constexpr int kOldestCompute = 8;
 
 double gibibytes(std::int64_t bytes) {
   return static_cast<double>(bytes) / (1LL << 30);
 }
 
-/// The device the settings name; the first one where they name none.
-Result<engine::CudaDevice> selected_device(const ModelSettings& settings,
-                                           const std::vector<engine::CudaDevice>& all) {
-  if (all.empty()) return fail(ErrorKind::unavailable, "no GPU was found");
-  if (settings.gpus.empty()) return all.front();
+/// The device the settings name.
+Result<engine::CudaDevice> named_device(const ModelSettings& settings,
+                                        const std::vector<engine::CudaDevice>& all) {
   const std::int64_t ordinal = settings.gpus.front();
   const auto found = std::find_if(all.begin(), all.end(),
                                   [&](const auto& device) { return device.ordinal == ordinal; });
@@ -32,13 +33,38 @@ Result<engine::CudaDevice> selected_device(const ModelSettings& settings,
 }
 
 Result<DeviceChoice> fit_on(const engine::CudaDevice& device, std::int64_t needed_bytes) {
+  if (device.compute_major < kOldestCompute) {
+    return fail(ErrorKind::unsupported,
+                fmt::format("GPU {} ({}) is of compute capability {}.{} and caretd needs {}.0 or "
+                            "newer",
+                            device.ordinal, device.name, device.compute_major, device.compute_minor,
+                            kOldestCompute));
+  }
   if (device.free_bytes < needed_bytes) {
     return fail(ErrorKind::out_of_memory,
                 fmt::format("GPU {} ({}) has {:.1f} GiB free and the model needs {:.1f} GiB there",
                             device.ordinal, device.name, gibibytes(device.free_bytes),
                             gibibytes(needed_bytes)));
   }
-  return DeviceChoice{true, fmt::format("running on GPU {} ({})", device.ordinal, device.name)};
+  return DeviceChoice{true, fmt::format("running on GPU {} ({})", device.ordinal, device.name),
+                      device.ordinal};
+}
+
+/// The device that is named, or the first that will do. With none the Error is about the first one.
+Result<DeviceChoice> find_device(const ModelSettings& settings,
+                                 const std::vector<engine::CudaDevice>& all,
+                                 std::int64_t needed_bytes) {
+  if (all.empty()) return fail(ErrorKind::unavailable, "no GPU was found");
+  if (!settings.gpus.empty()) {
+    auto device = named_device(settings, all);
+    return device ? fit_on(*device, needed_bytes) : pass_on(std::move(device));
+  }
+  auto first = fit_on(all.front(), needed_bytes);
+  for (const engine::CudaDevice& device : std::span(all).subspan(1)) {
+    if (first) break;
+    if (auto choice = fit_on(device, needed_bytes)) return choice;
+  }
+  return first;
 }
 
 void tell_small_cache(const engine::RunnerInfo& info, const engine::RunnerOptions& options,
@@ -51,9 +77,8 @@ void tell_small_cache(const engine::RunnerInfo& info, const engine::RunnerOption
 
 Result<std::unique_ptr<engine::Runner>> make_runner(
     const ModelSettings& settings, const InstallTree& install, const Logger& log,
-    const std::shared_ptr<const engine::Checkpoint>& checkpoint,
-    const engine::RunnerOptions& options, const engine::Progress& progress,
-    const std::stop_token& stop) {
+    const std::shared_ptr<const engine::Checkpoint>& checkpoint, engine::RunnerOptions options,
+    const engine::Progress& progress, const std::stop_token& stop) {
   const auto module = install.cuda_module();
   const auto devices = settings.device == "cpu" ? Result<std::vector<engine::CudaDevice>>{}
                                                 : engine::list_cuda_devices(module);
@@ -61,6 +86,7 @@ Result<std::unique_ptr<engine::Runner>> make_runner(
   if (!choice) return pass_on(std::move(choice));
   log->info("{}", choice->reason);
   if (!choice->cuda) return engine::make_cpu_runner(checkpoint, options, progress, stop);
+  options.devices = {choice->ordinal};
   auto runner = engine::make_cuda_runner(checkpoint, options, progress, stop, module);
   if (runner || settings.device == "cuda") return runner;
   log->warn("running on the CPU: {}", runner.error().message);
@@ -88,9 +114,7 @@ Result<DeviceChoice> choose_device(const ModelSettings& settings,
   if (auto one = check_gpu_count(settings); !one) return pass_on(std::move(one));
   auto choice = [&]() -> Result<DeviceChoice> {
     if (!devices) return fail(devices.error().kind, devices.error().message);
-    auto device = selected_device(settings, *devices);
-    if (!device) return pass_on(std::move(device));
-    return fit_on(*device, needed_bytes);
+    return find_device(settings, *devices, needed_bytes);
   }();
   if (choice || settings.device == "cuda") return choice;
   // A GPU that comes back with the next start: the CPU would be slow for no reason to be seen.

@@ -141,7 +141,8 @@ void Server::use_engine(std::shared_ptr<engine::Engine> engine) {
   engine_ = std::move(engine);
   completions_ = std::make_shared<CompletionService>(
       CompletionDependencies{engine_, pipeline_, services_.statistics, documents_, strand_,
-                             services_.workers, services_.clock, services_.log, number_});
+                             services_.workers, services_.clock, services_.log, number_,
+                             [this](const std::string& sentence) { tell_problems({sentence}); }});
   status_ = std::make_shared<StatusReporter>(
       engine_, EngineRole{"caretd: loading the model", "caretd gives no completions"}, connection_,
       strand_, [this] { return Json(status_report()); },

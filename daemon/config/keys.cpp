@@ -104,8 +104,9 @@ std::vector<Key> model_keys() {
                     "Certificates to trust instead of the system's (PEM)."),
       make_key("remote.fim", kMachine, kRemote, &RemoteSettings::fim,
                "How the remote server fills in the middle: with the field suffix, with a raw "
-               "prompt of remote.fim_tokens, or auto: suffix until the server refuses it.",
-               {}, {"auto", "suffix", "raw"}),
+               "prompt of remote.fim_tokens, not at all (off), or auto: suffix until the server "
+               "refuses it.",
+               {}, {"auto", "suffix", "raw", "off"}),
       make_key("remote.fim_tokens", kMachine, kRemote, &RemoteSettings::fim_tokens,
                "The tokens of the remote model in front of the prefix, in front of the suffix and "
                "in front of the middle."),

@@ -29,7 +29,7 @@ struct RemoteSettings {
   std::string api_key;
   std::string key_file;
   std::string ca_file;       ///< empty: the system's certificates
-  std::string fim = "auto";  ///< auto, suffix, raw
+  std::string fim = "auto";  ///< auto, suffix, raw, off
   std::vector<std::string> fim_tokens = {"<｜fim▁begin｜>", "<｜fim▁hole｜>", "<｜fim▁end｜>"};
   std::string tokenizer;        ///< folder with the model's tokenizer.json; may be empty
   std::int64_t timeout_s = 30;  ///< without a byte from the server

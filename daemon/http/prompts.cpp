@@ -152,11 +152,12 @@ Parsed<BuiltPrompt> infill_text(const InfillFields& fields, const PromptTarget& 
   const int known = target.model.context_tokens;
   const int tokens = infill_budget(fields, known > 0 ? known : kAssumedContextTokens);
   InfillParts<std::string> parts = text_parts(fields);
+  if (!target.model.fill_in_the_middle) parts.suffix.clear();
   const bool truncated = cut_to(parts, static_cast<std::size_t>(tokens) * kBytesPerToken);
   for (std::string* text : {&parts.prefix, &parts.suffix, &parts.typed}) {
     keep_whole_characters(*text);
   }
-  return BuiltPrompt{joined(std::move(parts), true), {}, truncated};
+  return BuiltPrompt{joined(std::move(parts), target.model.fill_in_the_middle), {}, truncated};
 }
 
 Parsed<BuiltPrompt> infill_ids(const InfillFields& fields, const PromptTarget& target) {

@@ -23,6 +23,8 @@ constexpr int kMaxBatchRuns = 64;
 /// of 40.
 constexpr Duration kKeystrokeStep = std::chrono::milliseconds(6);
 
+constexpr std::int64_t kLeastKvBytes = std::int64_t{16} << 20;  // however little is free
+
 /// What stays constant while the runner lives.
 struct Loaded {
   ModelConfig config;
@@ -159,16 +161,20 @@ Result<std::unique_ptr<Runner>> make_cpu_runner(std::shared_ptr<const Checkpoint
   auto kernels = choose_kernels(options.cpu_isa);
   if (!kernels) return pass_on(std::move(kernels));
   loaded.kernels = *kernels;
-  const auto key_format = options.precise ? kernels::cpu::Format::f32 : kernels::cpu::Format::f16;
-  auto pages = KvPages::allocate(loaded.config, options.kv_bytes, key_format);
-  if (!pages) return pass_on(std::move(pages));
-  loaded.pages = std::move(*pages);
   loaded.team =
       std::make_unique<ThreadTeam>(options.threads > 0 ? options.threads : available_processors());
   auto model = pack_model(loaded.config, checkpoint->weights(), options.precise, *loaded.team,
                           progress, stop);
   if (!model) return pass_on(std::move(model));
   loaded.model = std::move(*model);
+  // Behind the weights, which take what they need: pages are committed when they are first used,
+  // and a budget beyond what is left would be found out by the end of the process.
+  const auto key_format = options.precise ? kernels::cpu::Format::f32 : kernels::cpu::Format::f16;
+  const std::int64_t budget =
+      std::max(affordable(options.kv_bytes), std::min(kLeastKvBytes, options.kv_bytes));
+  auto pages = KvPages::allocate(loaded.config, budget, key_format);
+  if (!pages) return pass_on(std::move(pages));
+  loaded.pages = std::move(*pages);
   loaded.weight_format = describe_format(loaded.config, checkpoint->weights());
   const int vocab = loaded.config.vocab_size;
   loaded.real_vocab = options.real_vocab > 0 ? std::min<int>(options.real_vocab, vocab) : vocab;

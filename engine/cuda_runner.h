@@ -56,7 +56,8 @@ class CudaRunner : public Runner {
 };
 
 /// The GPUs of this machine. ErrorKind::unavailable with one sentence where there is no driver,
-/// the driver is too old, or the module is not installed. `module` empty: beside the executable
+/// the driver is too old, or the module is not installed; ErrorKind::device_fault after a fault
+/// that this process cannot get over. `module` empty: beside the executable
 /// (../lib/caretd/caretd_cuda.so).
 [[nodiscard]] Result<std::vector<CudaDevice>> list_cuda_devices(
     const std::filesystem::path& module = {});

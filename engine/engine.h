@@ -157,6 +157,7 @@ struct ModelInfo {
   std::string weight_format;  ///< "FP8 block-wise", "BF16", ...
   int context_tokens = 0;     ///< the longest prompt plus output
   bool fill_in_the_middle = false;
+  bool left_to_right_wanted = false;  ///< the user wants no filling in: nothing to warn of
   bool chat = false;
   bool local = true;  ///< false: prompts leave this machine
   std::int64_t weight_bytes = 0;
@@ -234,7 +235,8 @@ class Engine {
 
   [[nodiscard]] virtual EngineStatistics statistics() const = 0;
 
-  /// Frees the weights and the cache (state: off) or loads them again (state: starting).
+  /// Frees the weights and the cache (state: off) or loads them again (state: starting), also
+  /// after a failure.
   virtual void unload() = 0;
   virtual void load() = 0;
 };

@@ -26,15 +26,20 @@ Ending unavailable(std::string message) {
   return failure(ErrorKind::unavailable, std::move(message));
 }
 
+bool fills_in_the_middle(const LoadedModel& loaded) {
+  if (loaded.fim == FimUse::never || !has_fim_tokens(*loaded.tokenizer)) return false;
+  return loaded.fim == FimUse::always || !loaded.config.trained_without_fim();
+}
+
 ModelInfo describe(const LoadedModel& loaded) {
   const RunnerInfo& info = loaded.runner->info();
-  const Tokenizer& tokenizer = *loaded.tokenizer;
   return {.name = loaded.name,
           .device = info.device,
           .weight_format = info.weight_format,
           .context_tokens = Scheduler::usable_context(info, loaded.config.context_tokens),
-          .fill_in_the_middle = has_fim_tokens(tokenizer),
-          .chat = !tokenizer.chat_template().empty(),
+          .fill_in_the_middle = fills_in_the_middle(loaded),
+          .left_to_right_wanted = loaded.fim == FimUse::never,
+          .chat = !loaded.tokenizer->chat_template().empty(),
           .local = true,
           .weight_bytes = info.weight_bytes,
           .kv_budget_bytes = info.pages * info.page_bytes,
@@ -210,7 +215,9 @@ void LocalEngine::load() {
   {
     // Whoever looks before the engine's thread does is told to wait, not that it is off.
     const std::lock_guard lock(mutex_);
-    if (status_.state == EngineState::off) status_ = {.state = EngineState::starting};
+    if (status_.state == EngineState::off || status_.state == EngineState::failed) {
+      status_ = {.state = EngineState::starting};
+    }
   }
   post([this] {
     wanted_ = true;

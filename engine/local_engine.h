@@ -11,12 +11,16 @@
 
 namespace caretd::engine {
 
+/// Whether prompts fill in the middle; never without the tokens for it.
+enum class FimUse : std::uint8_t { where_trained, always, never };
+
 /// What a loader hands over: everything that depends on the model folder.
 struct LoadedModel {
   std::unique_ptr<Runner> runner;
   std::shared_ptr<const Tokenizer> tokenizer;
   ModelConfig config;
   std::string name;
+  FimUse fim = FimUse::where_trained;
 };
 
 /// Opens and loads a model; called on a thread of its own, again after unload() and load(). The

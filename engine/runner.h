@@ -64,13 +64,15 @@ struct OutputRow {
 using Progress = std::function<void(double)>;
 
 struct RunnerOptions {
-  std::int64_t kv_bytes = 256LL << 20;  ///< budget for KV pages, all layers together
-  int threads = 0;                      ///< CPU runner: 0 takes every core the process may use
-  bool precise = false;                 ///< float32 arithmetic even where a rounding path is faster
+  /// Budget for KV pages, all layers together; the CPU runner takes no more than is free.
+  std::int64_t kv_bytes = 256LL << 20;
+  int threads = 0;       ///< CPU runner: 0 takes every core the process may use
+  bool precise = false;  ///< float32 arithmetic even where a rounding path is faster
   /// CPU runner: "avx512", "avx2" or "portable" forces that instruction set (tests, comparisons);
   /// empty takes the widest one of this machine.
   std::string cpu_isa;
-  /// Host memory for copies of evicted device pages; 0 keeps none. Ignored by the CPU runner.
+  /// Host memory for copies of evicted device pages, no more than is free; 0 keeps none. Ignored by
+  /// the CPU runner.
   std::int64_t host_kv_bytes = 0;
   std::vector<int> devices;  ///< CUDA ordinals; empty takes device 0
   TokenId real_vocab = 0;    ///< Tokenizer::size(); rows above are masked; 0: vocab_size

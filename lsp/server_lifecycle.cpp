@@ -141,7 +141,8 @@ void Server::use_engine(std::shared_ptr<engine::Engine> engine) {
   engine_ = std::move(engine);
   completions_ = std::make_shared<CompletionService>(
       CompletionDependencies{engine_, pipeline_, services_.statistics, documents_, strand_,
-                             services_.workers, services_.clock, services_.log, number_});
+                             services_.workers, services_.clock, services_.log, number_,
+                             [this](const std::string& sentence) { tell_problems({sentence}); }});
   status_ = std::make_shared<StatusReporter>(
       engine_, EngineRole{"caretd: loading the model", "caretd gives no completions"}, connection_,
       strand_, [this] { return Json(status_report()); },
@@ -167,7 +168,7 @@ void Server::use_chat_engine(std::shared_ptr<engine::Engine> engine) {
 /// A model that completes less well than the user may expect is used, and named.
 void Server::tell_limits() {
   const auto model = engine_->model();
-  if (!model || model->fill_in_the_middle) return;
+  if (!model || model->fill_in_the_middle || model->left_to_right_wanted) return;
   tell_problems({"'" + model->name +
                  "' was not taught to fill in the middle: completions see only what is in front of "
                  "the cursor. Set model.path to the folder of a model that was, for example "

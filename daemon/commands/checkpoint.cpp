@@ -35,7 +35,7 @@ std::string shape_list() {
 
 Result<void> copy_tokenizer(const std::filesystem::path& from, const std::filesystem::path& to) {
   std::error_code error;
-  for (const char* name : {"tokenizer.json", "tokenizer_config.json"}) {
+  for (const char* name : {"tokenizer.json", "tokenizer_config.json", "chat_template.jinja"}) {
     if (!std::filesystem::exists(from / name)) continue;
     std::filesystem::copy_file(from / name, to / name, error);
     if (error) return fail(ErrorKind::io, (to / name).string() + ": " + error.message());

@@ -80,7 +80,7 @@ int list(const CommandContext& context, bool json) {
   return kSuccess;
 }
 
-std::string fim_tokens(const fs::path& folder) {
+std::string fim_tokens(const fs::path& folder, const engine::ModelConfig& config) {
   const auto tokenizer = engine::Tokenizer::load(folder);
   if (!tokenizer) return "unknown: " + tokenizer.error().message;
   std::string text;
@@ -91,6 +91,8 @@ std::string fim_tokens(const fs::path& folder) {
     text +=
         fmt::format("{}{} ({})", text.empty() ? "" : ", ", (*tokenizer)->control_text(token), *id);
   }
+  if (config.trained_without_fim())
+    text += "; not used, as models of this kind were trained without";
   return text;
 }
 
@@ -110,7 +112,7 @@ void print_summary(const engine::ModelSummary& summary) {
       config.shared_experts, config.dense_layers, config.context_tokens,
       static_cast<double>(summary.kv_bytes_per_token) / 1e3, config.vocab_size,
       parameter_count(summary.parameters), parameter_count(summary.active_parameters),
-      summary.weight_format, disk_size(summary.tensor_bytes), fim_tokens(summary.folder));
+      summary.weight_format, disk_size(summary.tensor_bytes), fim_tokens(summary.folder, config));
   for (const auto& share : summary.dtypes) {
     std::cout << fmt::format("  {:<10} {:>6} tensors {:>12}\n", share.dtype, share.tensors,
                              disk_size(share.bytes));

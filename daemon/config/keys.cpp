@@ -73,14 +73,22 @@ std::vector<Key> model_keys() {
       make_key("model.device", kMachine, kModel, &ModelSettings::device,
                "Where the model runs. auto takes a GPU where one is found and the model fits.", {},
                {"auto", "cpu", "cuda"}),
-      make_key("model.gpus", kMachine, kModel, &ModelSettings::gpus,
-               "CUDA device to run on; this version uses one. Empty: the first one.", {0, 63}),
+      make_key(
+          "model.gpus", kMachine, kModel, &ModelSettings::gpus,
+          "CUDA device to run on; this version uses one. Empty: the first that the model fits on.",
+          {0, 63}),
       make_key("model.threads", kMachine, kModel, &ModelSettings::threads,
                "Threads of the CPU runner. 0: every core the process may use.", {0, 1024}),
+      make_key("model.fim", kMachine, kModel, &ModelSettings::fim,
+               "Whether completions see what is behind the cursor. auto: where the model has the "
+               "tokens for it and was trained to fill in the middle, which the models of 236 "
+               "billion parameters were not; on: where it has the tokens.",
+               {}, {"auto", "on", "off"}),
       make_key("model.precise", kMachine, kModel, &ModelSettings::precise,
                "Compute in float32 even where a faster path that rounds is available."),
       make_key("model.kv_mebibytes", kMachine, kModel, &ModelSettings::kv_mebibytes,
-               "Memory for the KV cache, in MiB.", {16, kMaxMebibytes}),
+               "Memory for the KV cache, in MiB; of main memory no more than is free.",
+               {16, kMaxMebibytes}),
       make_key("model.host_kv_mebibytes", kMachine, kModel, &ModelSettings::host_kv_mebibytes,
                "Host memory for KV pages evicted from the GPU, in MiB. 0: none.",
                {0, kMaxMebibytes}),
@@ -96,8 +104,9 @@ std::vector<Key> model_keys() {
                     "Certificates to trust instead of the system's (PEM)."),
       make_key("remote.fim", kMachine, kRemote, &RemoteSettings::fim,
                "How the remote server fills in the middle: with the field suffix, with a raw "
-               "prompt of remote.fim_tokens, or auto: suffix until the server refuses it.",
-               {}, {"auto", "suffix", "raw"}),
+               "prompt of remote.fim_tokens, not at all (off), or auto: suffix until the server "
+               "refuses it.",
+               {}, {"auto", "suffix", "raw", "off"}),
       make_key("remote.fim_tokens", kMachine, kRemote, &RemoteSettings::fim_tokens,
                "The tokens of the remote model in front of the prefix, in front of the suffix and "
                "in front of the middle."),

@@ -12,8 +12,9 @@ namespace caretd::daemon {
 struct ModelSettings {
   std::string path;                ///< model folder; empty: the embedded model
   std::string device = "auto";     ///< auto, cpu, cuda
-  std::vector<std::int64_t> gpus;  ///< CUDA ordinals; empty: the first
+  std::vector<std::int64_t> gpus;  ///< CUDA ordinals; empty: the first that will do
   std::int64_t threads = 0;        ///< CPU runner; 0: every core the process may use
+  std::string fim = "auto";        ///< auto, on, off
   bool precise = false;            ///< float32 arithmetic throughout
   std::string cpu_isa;             ///< RunnerOptions::cpu_isa; no key sets it, `caretd bench` does
   std::int64_t kv_mebibytes = 256;
@@ -28,7 +29,7 @@ struct RemoteSettings {
   std::string api_key;
   std::string key_file;
   std::string ca_file;       ///< empty: the system's certificates
-  std::string fim = "auto";  ///< auto, suffix, raw
+  std::string fim = "auto";  ///< auto, suffix, raw, off
   std::vector<std::string> fim_tokens = {"<｜fim▁begin｜>", "<｜fim▁hole｜>", "<｜fim▁end｜>"};
   std::string tokenizer;        ///< folder with the model's tokenizer.json; may be empty
   std::int64_t timeout_s = 30;  ///< without a byte from the server

@@ -10,6 +10,7 @@
 #include "daemon/engines/model_loading.h"
 #include "daemon/quantities.h"
 #include "engine/checkpoint/checkpoint.h"
+#include "engine/cpu/memory.h"
 
 namespace caretd::daemon {
 
@@ -33,18 +34,6 @@ std::string cpu_features() {
   add(__builtin_cpu_supports("avx512vnni") != 0, "AVX-512 VNNI");
 #endif
   return features;
-}
-
-/// MemAvailable of /proc/meminfo; 0 where it is not told.
-std::int64_t available_memory() {
-  std::ifstream file("/proc/meminfo");
-  std::string name;
-  std::int64_t kibibytes = 0;
-  std::string rest;
-  while (file >> name >> kibibytes && std::getline(file, rest)) {
-    if (name == "MemAvailable:") return kibibytes << 10;
-  }
-  return 0;
 }
 
 /// Tensors of a checkpoint of this shape. In FP8, embedding, head and routers stay BF16 and each
@@ -157,7 +146,8 @@ std::vector<Finding> examine_gpus(const CommandContext& context, const ModelSett
     findings.push_back(without_gpus(gpus.error(), insists, !driver.empty()));
   }
   if (checkpoint) findings.push_back(describe_needs(**checkpoint, settings));
-  if (const std::int64_t available = available_memory(); checkpoint && available > 0) {
+  const std::int64_t available = engine::available_memory();
+  if (checkpoint && available != engine::kUnlimitedMemory) {
     findings.push_back(describe_main_memory(needed, available, insists));
   }
   return findings;

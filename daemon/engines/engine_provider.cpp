@@ -1,5 +1,7 @@
 #include "daemon/engines/engine_provider.h"
 
+#include <algorithm>
+
 #include "daemon/engines/model_loading.h"
 #include "daemon/session_settings.h"
 #include "daemon/wiring.h"
@@ -34,7 +36,11 @@ std::shared_ptr<engine::Engine> EngineProvider::find_or_make(const Settings& set
   const Key key{settings.model, settings.remote};
   for (const auto& [known, weak] : engines_) {
     if (known != key) continue;
-    if (auto engine = weak.lock()) return engine;
+    if (auto engine = weak.lock()) {
+      // Whoever comes anew may have mended what was wrong, or hopes for another outcome.
+      if (engine->status().state == engine::EngineState::failed) engine->load();
+      return engine;
+    }
   }
   std::shared_ptr<engine::Engine> engine = make_engine(settings, install_, clock_, log_);
   engines_.emplace_back(key, engine);
@@ -55,13 +61,20 @@ bool EngineProvider::sleep() {
   const std::lock_guard lock(mutex_);
   bool any = false;
   for (const auto& engine : alive) {
-    if (engine->status().state != engine::EngineState::ready) continue;
-    sleeping_.push_back(engine);
+    const auto state = engine->status().state;
+    if (state == engine::EngineState::failed) wake_later(engine);
+    if (state != engine::EngineState::ready) continue;
+    wake_later(engine);
     engine->unload();
     any = true;
   }
-  if (any) asleep_ = true;
   return any;
+}
+
+void EngineProvider::wake_later(const std::shared_ptr<engine::Engine>& engine) {
+  const auto same = [&](const auto& other) { return other.lock() == engine; };
+  if (std::ranges::none_of(sleeping_, same)) sleeping_.push_back(engine);
+  asleep_ = true;
 }
 
 /// An engine may not have begun to unload yet; load() comes behind that all the same.

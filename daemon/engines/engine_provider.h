@@ -33,7 +33,7 @@ class EngineProvider {
   EngineProvider(InstallTree install, const Clock& clock, Logger log)
       : install_(std::move(install)), clock_(clock), log_(std::move(log)) {}
 
-  /// Starts loading where no engine for these settings is there yet.
+  /// Starts loading where no engine for these settings is there yet, or where it failed.
   [[nodiscard]] SessionEngines engines_for(const Settings& settings);
 
   /// Every engine somebody holds.
@@ -41,7 +41,7 @@ class EngineProvider {
 
   /// Takes the weights of every ready engine out of memory until wake(). False when all slept.
   bool sleep();
-  /// Loads what sleep() unloaded. Cheap when nothing sleeps.
+  /// Loads what sleep() unloaded, and what had failed by then. Cheap when nothing sleeps.
   void wake();
 
  private:
@@ -49,6 +49,7 @@ class EngineProvider {
 
   /// Under the lock.
   [[nodiscard]] std::shared_ptr<engine::Engine> find_or_make(const Settings& settings);
+  void wake_later(const std::shared_ptr<engine::Engine>& engine);
 
   const InstallTree install_;
   const Clock& clock_;

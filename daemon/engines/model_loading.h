@@ -24,15 +24,17 @@ namespace caretd::daemon {
 struct DeviceChoice {
   bool cuda = false;
   std::string reason;
+  int ordinal = 0;  ///< of the GPU
 };
 
 /// An Error where the settings ask for more than one GPU: whoever names several expects a model to
 /// fit that fits on none of them, so neither one of them nor the CPU would be what was meant.
 [[nodiscard]] Result<void> check_gpu_count(const ModelSettings& settings);
 
-/// A pure function of the setting, what the driver said and the bytes of memory the model needs on
-/// its device. With device = cuda, a GPU that is missing or too small is an Error; with auto it is
-/// a reason to take the CPU. check_gpu_count() holds for both.
+/// The GPU that is named, or else the first that will do: a pure function of the setting, what the
+/// driver said and the bytes of memory the model needs on its device. With device = cuda, a GPU
+/// that is missing or too small is an Error; with auto it is a reason to take the CPU.
+/// check_gpu_count() holds for both, and so does a fault of the device.
 [[nodiscard]] Result<DeviceChoice> choose_device(
     const ModelSettings& settings, const Result<std::vector<engine::CudaDevice>>& devices,
     std::int64_t needed_bytes);
@@ -43,6 +45,8 @@ struct DeviceChoice {
 
 [[nodiscard]] engine::RunnerOptions runner_options(const ModelSettings& settings,
                                                    const engine::Tokenizer& tokenizer);
+
+[[nodiscard]] engine::FimUse fim_use(const ModelSettings& settings);
 
 /// Opens the folder, chooses a device and loads the model onto it.
 [[nodiscard]] Result<engine::LoadedModel> load_model(const ModelSettings& settings,

@@ -44,6 +44,7 @@ engine::ModelLoader random_model_loader(const engine::RandomModel& model,
     loaded.tokenizer = *std::move(tokenizer);
     loaded.config = model.config;
     loaded.name = "random weights";
+    loaded.fim = fim_use(settings);
     return loaded;
   };
 }

@@ -27,8 +27,8 @@ constexpr int kFimTokens = 4;
 constexpr int kBytesPerToken = 2;
 constexpr int kAssumedContextTokens = 4096;  ///< where the server does not say
 
-ApiError no_fim_tokens() {
-  return unsupported_field("suffix", "The model cannot fill in the middle; send no suffix.");
+ApiError no_filling_in() {
+  return unsupported_field("suffix", "The model does not fill in the middle; send no suffix.");
 }
 
 Parsed<BuiltPrompt> fitting(Ids ids, std::string forced, const PromptTarget& target) {
@@ -123,12 +123,15 @@ bool cut_to(InfillParts<Piece>& parts, std::size_t budget) {
   return cut;
 }
 
+/// Without the suffix for a model that takes none.
 template <typename Piece>
-engine::Prompt joined(InfillParts<Piece> parts) {
+engine::Prompt joined(InfillParts<Piece> parts, bool fill_in_the_middle) {
   Piece prefix;
   for (const Piece& piece : parts.extra) prefix.insert(prefix.end(), piece.begin(), piece.end());
   prefix.insert(prefix.end(), parts.prefix.begin(), parts.prefix.end());
-  return engine::fim_prompt({std::move(prefix), std::move(parts.suffix), std::move(parts.typed)});
+  engine::FimParts around{std::move(prefix), std::move(parts.suffix), std::move(parts.typed)};
+  return fill_in_the_middle ? engine::fim_prompt(std::move(around))
+                            : engine::left_to_right_prompt(std::move(around));
 }
 
 /// What is left of a text that was cut at any byte, without halves of characters.
@@ -149,11 +152,12 @@ Parsed<BuiltPrompt> infill_text(const InfillFields& fields, const PromptTarget& 
   const int known = target.model.context_tokens;
   const int tokens = infill_budget(fields, known > 0 ? known : kAssumedContextTokens);
   InfillParts<std::string> parts = text_parts(fields);
+  if (!target.model.fill_in_the_middle) parts.suffix.clear();
   const bool truncated = cut_to(parts, static_cast<std::size_t>(tokens) * kBytesPerToken);
   for (std::string* text : {&parts.prefix, &parts.suffix, &parts.typed}) {
     keep_whole_characters(*text);
   }
-  return BuiltPrompt{joined(std::move(parts)), {}, truncated};
+  return BuiltPrompt{joined(std::move(parts), target.model.fill_in_the_middle), {}, truncated};
 }
 
 Parsed<BuiltPrompt> infill_ids(const InfillFields& fields, const PromptTarget& target) {
@@ -162,10 +166,12 @@ Parsed<BuiltPrompt> infill_ids(const InfillFields& fields, const PromptTarget& t
   engine::HealedTokens typed = engine::heal(tokenizer, text.typed);
   InfillParts<Ids> parts{
       {}, tokenizer.encode(text.prefix), tokenizer.encode(text.suffix), std::move(typed.kept)};
+  const bool fill = target.model.fill_in_the_middle;
+  if (!fill) parts.suffix.clear();  // leaves its room to the prefix
   for (const std::string& piece : text.extra) parts.extra.push_back(tokenizer.encode(piece));
   const int budget = infill_budget(fields, target.model.context_tokens);
   const bool truncated = cut_to(parts, static_cast<std::size_t>(budget));
-  auto prompt = encoded(joined(std::move(parts)), std::move(typed.forced_prefix), target);
+  auto prompt = encoded(joined(std::move(parts), fill), std::move(typed.forced_prefix), target);
   if (prompt) prompt->truncated = truncated;
   return prompt;
 }
@@ -180,7 +186,7 @@ Parsed<BuiltPrompt> completion_prompt(const CompletionFields& fields, const RawP
     if (!target.model.local) return BuiltPrompt{{text}, {}, false};
     return fitting(raw_tokens(text, fields.add_special_tokens, *target.tokenizer), {}, target);
   }
-  if (!target.model.fill_in_the_middle) return tl::unexpected(no_fim_tokens());
+  if (!target.model.fill_in_the_middle) return tl::unexpected(no_filling_in());
   const std::size_t line = last_line_start(text);
   std::string before = text.substr(0, line);
   if (!target.model.local) {
@@ -206,7 +212,6 @@ Parsed<BuiltPrompt> conversation_prompt(const ChatFields& fields, const PromptTa
 }
 
 Parsed<BuiltPrompt> infill_prompt(const InfillFields& fields, const PromptTarget& target) {
-  if (!target.model.fill_in_the_middle) return tl::unexpected(no_fim_tokens());
   return target.model.local ? infill_ids(fields, target) : infill_text(fields, target);
 }
 

@@ -33,7 +33,8 @@ struct BuiltPrompt {
                                                       const PromptTarget& target);
 
 /// Around a hole, with pieces of other files in front. As llama.cpp does, it is cut to the context:
-/// the oldest pieces go first, then what is farthest from the hole.
+/// the oldest pieces go first, then what is farthest from the hole. For a model that does not fill
+/// in the middle, what is in front of the hole: editors ask for what can be typed there.
 [[nodiscard]] Parsed<BuiltPrompt> infill_prompt(const InfillFields& fields,
                                                 const PromptTarget& target);
 

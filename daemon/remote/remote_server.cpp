@@ -61,6 +61,7 @@ Result<RemoteServer> read_setup(const RemoteSettings& settings) {
   auto key = read_secret(settings.api_key, settings.key_file, "remote.key_file");
   if (!key) return pass_on(std::move(key));
   server.api_key = *std::move(key);
+  server.fill_in_the_middle = settings.fim != "off";
   if (settings.fim_tokens.size() != kFimTokenCount) {
     return fail(ErrorKind::invalid_input,
                 "remote.fim_tokens must be three: before the prefix, the suffix and the middle");
@@ -85,7 +86,8 @@ engine::ModelInfo RemoteServer::describe(const std::string& host) const {
           .device = host,
           .weight_format = "remote",
           .context_tokens = model.context_tokens,
-          .fill_in_the_middle = true,
+          .fill_in_the_middle = fill_in_the_middle,
+          .left_to_right_wanted = !fill_in_the_middle,
           .chat = tokenizer != nullptr && !tokenizer->chat_template().empty(),
           .local = false};
 }

@@ -19,6 +19,7 @@ struct RemoteServer {
   std::string api_key;
   RemoteModel model;
   RemoteFeatures features;
+  bool fill_in_the_middle = true;                      ///< remote.fim is not "off"
   std::shared_ptr<const engine::Tokenizer> tokenizer;  ///< null without remote.tokenizer
 
   /// Of every request.

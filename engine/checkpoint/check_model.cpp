@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "engine/checkpoint/byte_progress.h"
+#include "engine/checkpoint/checkpoint.h"
 #include "engine/checkpoint/checksum.h"
 #include "engine/checkpoint/mapped_file.h"
 #include "engine/checkpoint/model_config.h"
@@ -180,6 +181,7 @@ Result<std::vector<ListedSum>> read_sums(const std::filesystem::path& file) {
 }  // namespace
 
 Result<CheckReport> check_model(const std::filesystem::path& folder, const CheckOptions& options) {
+  if (auto there = check_model_folder(folder); !there) return pass_on(std::move(there));
   auto config = read_model_config(folder / "config.json");
   if (!config) return pass_on(std::move(config));
   auto table = TensorTable::open(folder);

@@ -5,6 +5,20 @@
 
 namespace caretd::engine {
 
+Result<void> check_model_folder(const std::filesystem::path& folder) {
+  std::error_code ignored;
+  const auto status = std::filesystem::status(folder, ignored);
+  if (status.type() == std::filesystem::file_type::not_found) {
+    return fail(ErrorKind::not_found, folder.string() + ": there is no such model folder.");
+  }
+  if (status.type() != std::filesystem::file_type::regular) return {};
+  const bool gguf = folder.extension() == ".gguf";
+  return fail(ErrorKind::invalid_input,
+              folder.string() +
+                  ": is a file; a model is a folder with config.json, tokenizer.json and " +
+                  (gguf ? "safetensors files, GGUF is not read." : "safetensors files."));
+}
+
 struct Checkpoint::Impl {
   std::filesystem::path folder;
   ModelConfig config;
@@ -13,6 +27,7 @@ struct Checkpoint::Impl {
 };
 
 Result<std::shared_ptr<const Checkpoint>> Checkpoint::open(const std::filesystem::path& folder) {
+  if (auto there = check_model_folder(folder); !there) return pass_on(std::move(there));
   auto config = read_model_config(folder / "config.json");
   if (!config) return pass_on(std::move(config));
   auto table = TensorTable::open(folder);

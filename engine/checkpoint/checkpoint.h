@@ -11,6 +11,10 @@
 
 namespace caretd::engine {
 
+/// An Error where there is nothing, or a file instead of a folder: what users of other formats
+/// name.
+[[nodiscard]] Result<void> check_model_folder(const std::filesystem::path& folder);
+
 /// An opened model folder. Owns the file mappings that every view in weights() points into.
 /// Immutable and thread-safe after open(). Bytes of a file that somebody cuts off while it is
 /// mapped read as zeros; check_intact() tells.

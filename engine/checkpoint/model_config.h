@@ -67,6 +67,9 @@ struct ModelConfig {
   [[nodiscard]] bool is_moe_layer(int layer) const {
     return routed_experts > 0 && layer >= dense_layers && layer % moe_layer_freq == 0;
   }
+  /// The 236B models, which alone compress the queries, have the tokens for filling in the middle
+  /// and were trained without (DeepSeek-Coder-V2 paper, table 2).
+  [[nodiscard]] bool trained_without_fim() const { return q_lora_rank > 0; }
   /// (qk_nope + qk_rope)^-0.5 * m^2, m = 0.1 * mscale_all_dim * ln(factor) + 1 (YaRN).
   [[nodiscard]] double softmax_scale() const;
   /// Multiplier of the cosine and sine tables: m(mscale) / m(mscale_all_dim).

@@ -25,8 +25,9 @@ constexpr std::int64_t kCopyBytes = std::int64_t{4} << 20;
 constexpr size_t kMaxJsonBytes = size_t{4} << 20;
 
 /// Files beside the weights that make the new folder usable on its own.
-constexpr std::array<const char*, 7> kCompanions{"tokenizer.json",
+constexpr std::array<const char*, 8> kCompanions{"tokenizer.json",
                                                  "tokenizer_config.json",
+                                                 "chat_template.jinja",
                                                  "special_tokens_map.json",
                                                  "generation_config.json",
                                                  "README.md",

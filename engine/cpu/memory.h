@@ -3,6 +3,8 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <filesystem>
+#include <limits>
 #include <new>
 #include <span>
 #include <vector>
@@ -47,7 +49,18 @@ struct LineAllocator {
 };
 using Floats = std::vector<float, LineAllocator<float>>;
 
-/// Memory that programs can still take without swapping; unlimited where the system does not say.
+/// Memory that this program can still take without swapping, or being ended for it by a container's
+/// limit; kUnlimitedMemory where the system does not say.
 [[nodiscard]] std::int64_t available_memory();
+inline constexpr std::int64_t kUnlimitedMemory = std::numeric_limits<std::int64_t>::max();
+
+/// What the control groups of a process (version 2) leave it: `groups` is where they are mounted,
+/// `membership` a file like /proc/self/cgroup.
+[[nodiscard]] std::int64_t memory_left_in_groups(const std::filesystem::path& groups,
+                                                 const std::filesystem::path& membership);
+
+/// As much of a budget for what is filled little by little as may be promised now: an eighth of
+/// what is free is left to others.
+[[nodiscard]] std::int64_t affordable(std::int64_t budget);
 
 }  // namespace caretd::engine

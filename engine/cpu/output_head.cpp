@@ -1,7 +1,6 @@
 #include "engine/cpu/output_head.h"
 
 #include <algorithm>
-#include <cmath>
 
 #include "engine/cpu/output_rows.h"
 
@@ -37,13 +36,7 @@ Result<std::span<const OutputRow>> OutputHead::run(std::span<const TokenRun> bat
   candidates_.resize(at(rows, kCandidates));
   indices_.resize(std::max(indices_.size(), at(workers_.threads(), real_vocab_)));
   workers_.for_each(rows, [&](int row, int thread) { finish(row, thread); });
-  for (const OutputRow& row : output_rows_) {
-    if (!std::isfinite(row.log_sum_exp)) {
-      return fail(ErrorKind::internal,
-                  "The model computed values that are not finite; its weights are damaged or it "
-                  "does not fit its config.json.");
-    }
-  }
+  if (auto finite = check_finite(output_rows_); !finite) return pass_on(std::move(finite));
   return std::span<const OutputRow>(output_rows_);
 }
 

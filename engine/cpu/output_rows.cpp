@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <functional>
 
 namespace caretd::engine {
@@ -46,6 +47,18 @@ int find_candidates(const kernels::cpu::Kernels& kernels, std::span<const float>
     best[static_cast<std::size_t>(i)] = {.id = id, .logit = logits[static_cast<std::size_t>(id)]};
   }
   return count;
+}
+
+Result<void> check_finite(std::span<const OutputRow> rows) {
+  for (const OutputRow& row : rows) {
+    // A sum in several parts may have passed over a NaN, which then is the first candidate.
+    const float best = row.candidates.empty() ? 0.0F : row.candidates.front().logit;
+    if (std::isfinite(row.log_sum_exp) && std::isfinite(best)) continue;
+    return fail(ErrorKind::internal,
+                "The model computed values that are not finite; its weights are damaged or it "
+                "does not fit its config.json.");
+  }
+  return {};
 }
 
 }  // namespace caretd::engine

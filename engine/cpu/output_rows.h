@@ -15,4 +15,7 @@ namespace caretd::engine {
 int find_candidates(const kernels::cpu::Kernels& kernels, std::span<const float> logits,
                     std::span<std::int32_t> indices, std::span<Candidate> best);
 
+/// ErrorKind::internal where a row is not a distribution: what is chosen from it would be garbage.
+[[nodiscard]] Result<void> check_finite(std::span<const OutputRow> rows);
+
 }  // namespace caretd::engine

@@ -3,8 +3,10 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <optional>
 #include <string>
 
+#include "engine/cpu/memory.h"
 #include "engine/cpu/step_timing.h"
 #include "engine/cuda/prefill_runner.h"
 #include "engine/cuda/step_profile.h"
@@ -86,7 +88,7 @@ class GpuRunner final : public CudaRunner {
 
   [[nodiscard]] Result<std::span<const OutputRow>> forward(
       std::span<const TokenRun> batch) override {
-    if (auto ok = usable(); !ok) return pass_on(std::move(ok));
+    if (auto ok = enter(); !ok) return pass_on(std::move(ok));
     if (auto ok = check_batch(batch); !ok) return pass_on(std::move(ok));
     const TimePoint start = clock_.now();
     auto done = run(batch, start);
@@ -96,6 +98,7 @@ class GpuRunner final : public CudaRunner {
   }
 
   [[nodiscard]] Result<void> copy_page(PageId from, PageId to, int tokens) override {
+    if (auto ok = enter(); !ok) return ok;
     if (auto ok = check_page(from); !ok) return ok;
     if (auto ok = check_page(to); !ok) return ok;
     const auto row = static_cast<std::size_t>(parts_.model.dims.kv_width()) * 2;
@@ -110,6 +113,7 @@ class GpuRunner final : public CudaRunner {
   }
 
   [[nodiscard]] Result<void> read_page(PageId id, std::span<std::byte> out) override {
+    if (auto ok = enter(); !ok) return ok;
     if (auto ok = check_page(id, out.size()); !ok) return ok;
     auto done = gpu::check(cudaMemcpyAsync(parts_.page_staging.bytes(), page(id), out.size(),
                                            cudaMemcpyDeviceToHost, parts_.stream.get()),
@@ -121,6 +125,7 @@ class GpuRunner final : public CudaRunner {
   }
 
   [[nodiscard]] Result<void> write_page(PageId id, std::span<const std::byte> in) override {
+    if (auto ok = enter(); !ok) return ok;
     if (auto ok = check_page(id, in.size()); !ok) return ok;
     std::memcpy(parts_.page_staging.bytes(), in.data(), in.size());
     auto done = gpu::check(cudaMemcpyAsync(page(id), parts_.page_staging.bytes(), in.size(),
@@ -148,6 +153,7 @@ class GpuRunner final : public CudaRunner {
   }
 
   [[nodiscard]] Result<double> measure_read_bandwidth(std::int64_t bytes) override {
+    if (auto ok = enter(); !ok) return pass_on(std::move(ok));
     auto sink = gpu::DeviceBuffer::allocate(4, "measuring");
     if (!sink) return pass_on(std::move(sink));
     const gpu::DeviceBuffer& largest = *std::ranges::max_element(
@@ -262,20 +268,21 @@ class GpuRunner final : public CudaRunner {
     return parts_.pages.bytes() + id * info_.page_bytes;
   }
 
-  [[nodiscard]] Result<void> usable() const {
-    if (!failed_) return {};
-    return fail(ErrorKind::device_fault, "the GPU failed earlier; load the model again");
+  /// What every call begins with: which device is current is a matter of the calling thread.
+  [[nodiscard]] Result<void> enter() {
+    if (fault_) return tl::unexpected(*fault_);
+    auto done = gpu::check(cudaSetDevice(parts_.device.ordinal), "selecting the GPU");
+    return done ? done : note_fault(std::move(done));
   }
 
   /// A device fault makes the runner unusable, a lack of memory concerns the call alone.
   template <typename T>
   tl::unexpected<Error> note_fault(Result<T>&& result) {
-    if (result.error().kind == ErrorKind::device_fault) failed_ = true;
+    if (result.error().kind == ErrorKind::device_fault) fault_ = result.error();
     return pass_on(std::move(result));
   }
 
   [[nodiscard]] Result<void> check_page(PageId id) const {
-    if (auto ok = usable(); !ok) return ok;
     if (id >= 0 && id < info_.pages) return {};
     return fail(ErrorKind::invalid_input, "there is no KV page " + std::to_string(id));
   }
@@ -334,7 +341,7 @@ class GpuRunner final : public CudaRunner {
   SteadyClock clock_;
   CudaStepStatistics statistics_;
   std::int64_t prefilled_experts_ = 0;  ///< read by the prefills of the current forward()
-  bool failed_ = false;
+  std::optional<Error> fault_;          ///< that made the runner unusable
 };
 
 /// Fills the weights of an allocated model.
@@ -362,8 +369,8 @@ RunnerInfo describe(const Device& device, const DeviceModel& model, const Runner
   info.weight_format = model.format == gpu::Format::fp8 ? "FP8" : "BF16";
   info.page_bytes = page_bytes;
   info.pages = static_cast<int>(std::min<std::int64_t>(options.kv_bytes / page_bytes, 1 << 24));
-  info.host_pages =
-      static_cast<int>(std::min<std::int64_t>(options.host_kv_bytes / page_bytes, 1 << 24));
+  info.host_pages = static_cast<int>(
+      std::min<std::int64_t>(affordable(options.host_kv_bytes) / page_bytes, 1 << 24));
   info.weight_bytes = model.bytes;
   info.weight_bytes_per_token = gpu::step_weight_bytes(
       model.dims, model.format,
@@ -440,28 +447,37 @@ Result<std::unique_ptr<CudaRunner>> build(const ModelConfig& config, gpu::Format
 Result<std::vector<CudaDevice>> list_devices() {
   int count = 0;
   const cudaError_t error = cudaGetDeviceCount(&count);
-  if (error == cudaErrorInsufficientDriver || error == cudaErrorNoDevice || count == 0) {
+  if (error == cudaErrorInsufficientDriver) {
     return fail(ErrorKind::unavailable,
-                error == cudaErrorInsufficientDriver
-                    ? "the NVIDIA driver is missing or too old for this build of caretd; install a "
-                      "driver for CUDA 13 or newer"
-                    : "this machine has no NVIDIA GPU");
+                "the NVIDIA driver is missing or too old for this build of caretd; install a "
+                "driver for CUDA 13 or newer");
   }
-  if (error != cudaSuccess) {
+  if (gpu::lasts(error)) return pass_on(gpu::check(error, "being counted"));
+  // Before the count, which stays 0 then.
+  if (error != cudaSuccess && error != cudaErrorNoDevice) {
     return fail(ErrorKind::unavailable,
-                std::string("the NVIDIA driver does not answer: ") + cudaGetErrorString(error));
+                std::string("the NVIDIA driver does not answer: ") + cudaGetErrorString(error) +
+                    (error == cudaErrorSystemDriverMismatch
+                         ? "; after an update of the driver the machine has to be restarted"
+                         : ""));
   }
+  if (count == 0) return fail(ErrorKind::unavailable, "this machine has no NVIDIA GPU");
+  int current = 0;
+  const bool known = cudaGetDevice(&current) == cudaSuccess;
   std::vector<CudaDevice> devices;
   for (int i = 0; i < count; ++i) {
     cudaDeviceProp properties;
-    if (cudaGetDeviceProperties(&properties, i) != cudaSuccess || cudaSetDevice(i) != cudaSuccess)
-      continue;
     std::size_t free = 0;
     std::size_t total = 0;
-    cudaMemGetInfo(&free, &total);
+    cudaError_t answer = cudaGetDeviceProperties(&properties, i);
+    if (answer == cudaSuccess) answer = cudaSetDevice(i);
+    if (answer == cudaSuccess) answer = cudaMemGetInfo(&free, &total);
+    if (gpu::lasts(answer)) return pass_on(gpu::check(answer, "being asked for its memory"));
+    if (answer != cudaSuccess) continue;
     devices.push_back({i, properties.name, properties.major, properties.minor,
                        static_cast<std::int64_t>(total), static_cast<std::int64_t>(free)});
   }
+  if (known) cudaSetDevice(current);
   return devices;
 }
 

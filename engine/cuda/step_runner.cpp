@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include "engine/cpu/output_rows.h"
+
 namespace caretd::engine::cuda {
 namespace {
 
@@ -305,7 +307,7 @@ Result<void> StepRunner::finish() {
     if (row_outputs_[i] == Output::logits) row.logits = {logits_.as<float>() + i * vocab, vocab};
     rows_.push_back(row);
   }
-  return {};
+  return check_finite(rows_);
 }
 
 void StepRunner::enable_profile(bool enabled) {

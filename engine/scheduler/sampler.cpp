@@ -110,6 +110,7 @@ Output Sampler::needed_output(bool restricted) const {
 std::optional<SampledToken> Sampler::choose(const OutputRow& row, std::span<const TokenId> allowed,
                                             int step) {
   if (!allowed.empty() && row.logits.empty()) return std::nullopt;
+  if (!std::isfinite(row.log_sum_exp)) return std::nullopt;
   auto chosen = choose_from(row, allowed, step);
   if (chosen) chosen->allowed_logprob = logprob_of_all(allowed, row, vocab_, *chosen);
   return chosen;
@@ -134,17 +135,20 @@ SampledToken Sampler::result(const OutputRow& row, Candidate chosen, float best_
           .margin = chosen.logit - best_other};
 }
 
+/// Without NaN, which has no place in an order.
 void Sampler::list_logits(const OutputRow& row, std::span<const TokenId> allowed) {
   listed_.clear();
   const auto limit = std::min<size_t>(row.logits.size(), static_cast<size_t>(vocab_));
+  const auto list = [&](TokenId id) {
+    const float logit = row.logits[static_cast<size_t>(id)];
+    if (!std::isnan(logit)) listed_.push_back({id, logit});
+  };
   if (allowed.empty()) {
-    for (size_t id = 0; id < limit; ++id) {
-      listed_.push_back({static_cast<TokenId>(id), row.logits[id]});
-    }
+    for (size_t id = 0; id < limit; ++id) list(static_cast<TokenId>(id));
     return;
   }
   for (const TokenId id : allowed) {
-    if (std::cmp_less(id, limit)) listed_.push_back({id, row.logits[static_cast<size_t>(id)]});
+    if (std::cmp_less(id, limit)) list(id);
   }
 }
 

@@ -32,7 +32,8 @@ class Sampler {
 
   /// `step` counts the sequence's tokens. `allowed` (ascending ids; empty: all) restricts the
   /// choice and needs a row with logits. Nothing: the candidates of this row do not hold enough
-  /// probability mass to decide; the same row with Output::logits does.
+  /// probability mass to decide; the same row with Output::logits does. Nothing, too, where the
+  /// row is not a distribution.
   [[nodiscard]] std::optional<SampledToken> choose(const OutputRow& row,
                                                    std::span<const TokenId> allowed, int step);
 

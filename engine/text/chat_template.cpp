@@ -243,15 +243,16 @@ class TemplateReader {
 
 Result<ChatForm> read_chat_template(std::string_view jinja, const Tokenizer& tokenizer) {
   if (jinja.empty()) {
-    return fail(ErrorKind::unsupported,
-                "The model has no chat template in tokenizer_config.json; load an Instruct model "
-                "to chat");
+    return fail(
+        ErrorKind::unsupported,
+        "The model has no chat template, in chat_template.jinja or tokenizer_config.json; load an "
+        "Instruct model to chat");
   }
   const auto tags = jinja_tags(jinja);
   TemplateReader reader(tokenizer);
   if (!tags || !reader.read(*tags)) {
     return fail(ErrorKind::unsupported,
-                "The chat template in tokenizer_config.json is none that caretd can follow (it "
+                "The model's chat template is none that caretd can follow (it "
                 "knows the DeepSeek-Coder-V2 and DeepSeek-V2.5 forms, with tokens that "
                 "tokenizer.json defines); load another model to chat");
   }

@@ -19,8 +19,8 @@ struct FimParts {
   PromptPart typed;
 };
 
-/// True if the tokenizer has the three tokens. The 236B models have them and were trained without
-/// (DeepSeek-Coder-V2 paper, table 2): whether to use FIM is the model's to say.
+/// True if the tokenizer has the three tokens. Models may have them and be trained without:
+/// ModelConfig::trained_without_fim().
 [[nodiscard]] bool has_fim_tokens(const Tokenizer& tokenizer);
 
 /// begin_of_sentence fim_begin prefix fim_hole suffix fim_end typed (prefix-suffix-middle order,

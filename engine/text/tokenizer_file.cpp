@@ -21,7 +21,7 @@ using nlohmann::json;
 constexpr std::int64_t kIdLimit = 1 << 22;
 constexpr std::uintmax_t kFileLimit = 256U << 20;
 
-Result<json> read_json(const std::filesystem::path& file) {
+Result<std::string> read_whole(const std::filesystem::path& file) {
   std::error_code failure;
   const std::uintmax_t size = std::filesystem::file_size(file, failure);
   if (failure) {
@@ -32,9 +32,15 @@ Result<json> read_json(const std::filesystem::path& file) {
     return fail(ErrorKind::invalid_input, file.string() + " is larger than any tokenizer file");
   }
   std::ifstream stream(file, std::ios::binary);
-  const std::string content{std::istreambuf_iterator<char>(stream), {}};
+  std::string content{std::istreambuf_iterator<char>(stream), {}};
   if (!stream) return fail(ErrorKind::io, file.string() + " cannot be read");
-  json document = json::parse(content, nullptr, /*allow_exceptions=*/false);
+  return content;
+}
+
+Result<json> read_json(const std::filesystem::path& file) {
+  const auto content = read_whole(file);
+  if (!content) return tl::unexpected(content.error());
+  json document = json::parse(*content, nullptr, /*allow_exceptions=*/false);
   if (document.is_discarded()) {
     return fail(ErrorKind::invalid_input,
                 file.string() + " is not JSON: it may be truncated, download it again");
@@ -345,15 +351,23 @@ Result<TokenizerFile> read_tokenizer_file(const std::filesystem::path& file) {
 }
 
 Result<TokenizerConfig> read_tokenizer_config(const std::filesystem::path& file) {
-  if (!std::filesystem::exists(file)) return TokenizerConfig{};
-  auto document = read_json(file);
-  if (!document) return pass_on(std::move(document));
-  JsonFields fields(*document, file.string() + ":");
   TokenizerConfig config;
-  config.begin_of_sentence = token_text(fields, "bos_token");
-  config.end_of_sentence = token_text(fields, "eos_token");
-  config.chat_template = default_template(fields);
-  if (fields.error()) return tl::unexpected(*fields.error());
+  std::error_code ignored;
+  if (std::filesystem::exists(file, ignored)) {
+    auto document = read_json(file);
+    if (!document) return pass_on(std::move(document));
+    JsonFields fields(*document, file.string() + ":");
+    config.begin_of_sentence = token_text(fields, "bos_token");
+    config.end_of_sentence = token_text(fields, "eos_token");
+    config.chat_template = default_template(fields);
+    if (fields.error()) return tl::unexpected(*fields.error());
+  }
+  const std::filesystem::path own_file = file.parent_path() / "chat_template.jinja";
+  if (std::filesystem::exists(own_file, ignored)) {
+    auto jinja = read_whole(own_file);
+    if (!jinja) return pass_on(std::move(jinja));
+    config.chat_template = *std::move(jinja);
+  }
   return config;
 }
 

@@ -76,7 +76,8 @@ struct TokenizerFile {
   std::vector<PreTokenizerStep> pre_tokenizer;
 };
 
-/// What the engine wants of tokenizer_config.json; all empty if there is no such file.
+/// What the engine wants of tokenizer_config.json; all empty if there is no such file. Newer
+/// writers put the chat template into chat_template.jinja beside it, which goes before.
 struct TokenizerConfig {
   std::string begin_of_sentence;
   std::string end_of_sentence;

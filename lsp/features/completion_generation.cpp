@@ -89,6 +89,8 @@ void CompletionService::finished(const JobPtr& job, const RunResult& result) {
                                  usage.generated_tokens);
   if (result.error && result.error->kind != ErrorKind::unavailable) {
     deps_.log->warn("a completion failed: {}", result.error->message);
+    // The others concern this request alone, or are told by the engine's status.
+    if (result.error->kind == ErrorKind::internal && deps_.tell) deps_.tell(result.error->message);
   }
   const auto found = documents_.find(job->request.query.document->id);
   if (found == documents_.end()) return;

@@ -48,6 +48,8 @@ struct CompletionDependencies {
   const Clock& clock;
   Logger log;
   std::uint64_t session = 0;
+  /// Told, on the strand, what the user should know of a request that failed; may be empty.
+  std::function<void(const std::string& sentence)> tell;
 };
 
 /// One session's completions. Every member function runs on the session's strand; generations

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "daemon/config/configuration.h"
+#include "daemon/engines/model_loading.h"
 #include "daemon/session_settings.h"
 #include "tests/helpers/catch.h"
 #include "tests/helpers/temporary_folder.h"
@@ -79,6 +80,21 @@ TEST_CASE("a mistake is reported with file, line and the nearest valid name") {
       "c.toml:4: completion.time_budget_ms must be a whole number from 10 to 60000, not 90000"));
   CHECK(mentions(result.problems, "c.toml:6: model.device must be one of auto, cpu, cuda"));
   CHECK(result.settings.completion.max_tokens == Settings{}.completion.max_tokens);
+}
+
+TEST_CASE("filling in the middle is automatic, on or off") {
+  CHECK(fim_use(resolved({}).settings.model) == engine::FimUse::where_trained);
+  const auto use = [](const std::string& value) {
+    const auto result = resolved({read_overrides({"model.fim=" + value})});
+    CHECK(result.problems.empty());
+    return fim_use(result.settings.model);
+  };
+  CHECK(use("auto") == engine::FimUse::where_trained);
+  CHECK(use("on") == engine::FimUse::always);
+  CHECK(use("off") == engine::FimUse::never);
+  const auto wrong = resolved({read_overrides({"model.fim=yes"})});
+  CHECK(mentions(wrong.problems, "model.fim must be one of auto, on, off"));
+  CHECK(fim_use(wrong.settings.model) == engine::FimUse::where_trained);
 }
 
 TEST_CASE("an empty list where a section belongs sets nothing, as Lua writes an empty table") {

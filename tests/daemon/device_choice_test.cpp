@@ -9,6 +9,7 @@ constexpr std::int64_t kGibibyte = 1LL << 30;
 std::vector<engine::CudaDevice> one_gpu(std::int64_t free_gibibytes) {
   engine::CudaDevice device;
   device.name = "GPU";
+  device.compute_major = 9;
   device.free_bytes = free_gibibytes * kGibibyte;
   return {device};
 }
@@ -34,6 +35,34 @@ TEST_CASE("auto takes a GPU that fits, else the CPU with the reason") {
   const auto none = choose_device(on("auto"), fail(ErrorKind::unavailable, "no driver"), kGibibyte);
   REQUIRE(none.has_value());
   CHECK(none->reason == "running on the CPU: no driver");
+}
+
+TEST_CASE("after a fault that only a restart mends, auto does not go on on the CPU") {
+  const auto choice =
+      choose_device(on("auto"), fail(ErrorKind::device_fault, "restart caretd"), kGibibyte);
+  REQUIRE_FALSE(choice.has_value());
+  CHECK(choice.error().message == "restart caretd");
+}
+
+TEST_CASE("where no GPU is named, the first that will do is taken") {
+  auto gpus = one_gpu(4);  // draws the desktop
+  gpus.push_back(one_gpu(80).front());
+  gpus[1].ordinal = 1;
+  gpus[1].compute_major = 7;
+  gpus.push_back(one_gpu(48).front());
+  gpus[2].ordinal = 2;
+  for (const char* device : {"auto", "cuda"}) {
+    const auto choice = choose_device(on(device), gpus, 32 * kGibibyte);
+    REQUIRE(choice.has_value());
+    CHECK(choice->cuda);
+    CHECK(choice->ordinal == 2);
+    CHECK(choice->reason == "running on GPU 2 (GPU)");
+  }
+  CHECK(choose_device(on("auto"), gpus, 3 * kGibibyte)->ordinal == 0);
+  CHECK(choose_device(on("auto"), gpus, 64 * kGibibyte)->reason ==
+        "running on the CPU: GPU 0 (GPU) has 4.0 GiB free and the model needs 64.0 GiB there");
+  CHECK(choose_device(on("cuda", {1}), gpus, kGibibyte).error().message ==
+        "GPU 1 (GPU) is of compute capability 7.0 and caretd needs 8.0 or newer");
 }
 
 TEST_CASE("cuda insists, cpu does not ask") {

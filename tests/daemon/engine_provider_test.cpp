@@ -1,12 +1,15 @@
 // Engines that leave memory and come back, with the embedded model.
 #include "daemon/engines/engine_provider.h"
 
+#include <filesystem>
 #include <future>
 #include <memory>
 #include <string>
+#include <thread>
 #include <utility>
 
 #include "tests/helpers/catch.h"
+#include "tests/helpers/temporary_folder.h"
 
 namespace caretd::daemon {
 namespace {
@@ -64,6 +67,47 @@ TEST_CASE("an engine that is woken while it is about to sleep comes back") {
     CHECK(ask(*engine) == engine::FinishReason::failed);
     provider.wake();
     CHECK(ask(*engine) == engine::FinishReason::failed);
+  }
+}
+
+/// Requests end with the failure a moment before the engine says that it has failed.
+bool fails(engine::Engine& engine) {
+  if (ask(engine) != engine::FinishReason::failed) return false;
+  while (engine.status().state == engine::EngineState::starting) std::this_thread::yield();
+  return engine.status().state == engine::EngineState::failed;
+}
+
+TEST_CASE("a model that could not be loaded is tried again") {
+  const SteadyClock clock;
+  const InstallTree install{executable_path()};
+  EngineProvider provider(install, clock, make_null_logger());
+  const test::TemporaryFolder folder;
+  Settings settings;
+  settings.model.path = (folder.path() / "model").string();
+  settings.model.device = "cpu";
+  settings.model.threads = 1;
+  const auto engine = provider.engines_for(settings).completion;
+  REQUIRE(fails(*engine));
+  CHECK(engine->status().reason == settings.model.path + ": there is no such model folder.");
+  const auto bring_the_model = [&] {
+    std::filesystem::create_directory_symlink(install.embedded_model(), settings.model.path);
+  };
+
+  SECTION("when an editor connects") {
+    CHECK(provider.engines_for(settings).completion == engine);
+    CHECK(fails(*engine));
+    bring_the_model();
+    CHECK(provider.engines_for(settings).completion == engine);
+    CHECK(engine->status().state != engine::EngineState::failed);
+    CHECK(ask(*engine) == engine::FinishReason::max_tokens);
+  }
+  SECTION("when somebody comes after an idle time") {
+    bring_the_model();
+    CHECK(fails(*engine));
+    CHECK_FALSE(provider.sleep());
+    CHECK_FALSE(provider.sleep());
+    provider.wake();
+    CHECK(ask(*engine) == engine::FinishReason::max_tokens);
   }
 }
 

@@ -89,6 +89,18 @@ class Remote(unittest.TestCase):
         prompt = peer.keystrokes()[-1]["prompt"]
         self.assertRegex(prompt, re.compile(r"^<P>.*<S>.*<M>    return $", re.DOTALL))
 
+    def test_without_filling_in_the_middle_only_what_is_in_front_is_sent(self):
+        peer = self.peer()
+        client = self.session(peer.url, "remote.fim=off")
+        self.assertEqual(["a + 1"], self.texts(client))
+        request = peer.keystrokes()[-1]
+        self.assertNotIn("suffix", request)
+        self.assertTrue(request["prompt"].endswith("def f(a):\n    return "), request["prompt"])
+        self.assertNotIn("fim", request["prompt"])
+        client.request("caretd/stats", None)
+        told = [m["params"]["message"] for m in client.kept if m.get("method") == "window/showMessage"]
+        self.assertEqual([], [m for m in told if "middle" in m])
+
     def test_servers_known_to_pass_over_the_suffix_get_a_raw_prompt_at_once(self):
         peer = self.peer(owner="llamacpp")
         self.texts(self.session(peer.url))

@@ -90,6 +90,13 @@ PhaseBarrier& as_barrier(std::uint64_t& word) {
 
 thread_local Block* current_block = nullptr;
 thread_local Thread* current_thread = nullptr;
+thread_local int current_device = 0;
+
+cudaError_t check_stream(cudaStream_t stream) {
+  const auto* own = reinterpret_cast<const Stream*>(stream);
+  return own == nullptr || own->device == current_device ? cudaSuccess
+                                                         : cudaErrorInvalidResourceHandle;
+}
 
 void pause() {
   Thread* const own = current_thread;

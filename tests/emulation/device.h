@@ -192,6 +192,17 @@ void warp_together(Arguments& arguments, Compute&& compute,
   together(block().warp_of(own), kWarpSize, own.lane(), arguments, compute, where);
 }
 
+/// Of the calling thread, as cudaSetDevice() chooses it.
+extern thread_local int current_device;
+
+/// What a cudaStream_t points to.
+struct Stream {
+  int device;
+};
+
+/// Whether the calling thread may put something into the stream that runs on its device.
+[[nodiscard]] cudaError_t check_stream(cudaStream_t stream);
+
 /// Runs a kernel on all blocks of a grid and returns when it has ended.
 void run_grid(const Grid& grid, const std::function<void()>& kernel);
 

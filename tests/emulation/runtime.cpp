@@ -17,10 +17,20 @@ constexpr int kCapability = CARETD_DEVICE_CAPABILITY;
 constexpr std::size_t kPage = 4096;
 constexpr std::size_t kAlignment = 256;
 
+int setting(const char* variable, int otherwise) {
+  const char* text = std::getenv(variable);
+  const int value = text == nullptr ? 0 : std::atoi(text);
+  return value > 0 ? value : otherwise;
+}
 int multiprocessors() {
-  const char* text = std::getenv("CARETD_EMULATED_MULTIPROCESSORS");
-  const int count = text == nullptr ? 0 : std::atoi(text);
-  return count > 0 ? count : 4;
+  return setting("CARETD_EMULATED_MULTIPROCESSORS", 4);
+}
+int devices() {
+  return setting("CARETD_EMULATED_DEVICES", 1);
+}
+/// What a device that failed answers to whatever it is asked.
+cudaError_t fault() {
+  return static_cast<cudaError_t>(setting("CARETD_EMULATED_FAULT", cudaSuccess));
 }
 
 /// Allocations end at a page that may not be touched and hold NaN at first.
@@ -58,9 +68,17 @@ Memory& memory() {
   return memory;
 }
 
-using Moment = std::chrono::steady_clock::time_point;
-Moment& moment(cudaEvent_t event) {
-  return *reinterpret_cast<Moment*>(event);
+using caretd::emulation::current_device;
+
+struct Event {
+  int device;
+  std::chrono::steady_clock::time_point at;
+};
+Event& as_event(cudaEvent_t event) {
+  return *reinterpret_cast<Event*>(event);
+}
+caretd::emulation::Stream& as_stream(cudaStream_t stream) {
+  return *reinterpret_cast<caretd::emulation::Stream*>(stream);
 }
 
 }  // namespace
@@ -75,14 +93,16 @@ const char* cudaGetErrorString(cudaError_t error) {
 }
 
 cudaError_t cudaGetDeviceCount(int* count) {
-  *count = 1;
-  return cudaSuccess;
+  *count = fault() == cudaSuccess ? devices() : 0;
+  return fault();
 }
 cudaError_t cudaSetDevice(int device) {
-  return device == 0 ? cudaSuccess : cudaErrorInvalidDevice;
+  if (device < 0 || device >= devices()) return cudaErrorInvalidDevice;
+  current_device = device;
+  return fault();
 }
 cudaError_t cudaGetDevice(int* device) {
-  *device = 0;
+  *device = current_device;
   return cudaSuccess;
 }
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int) {
@@ -108,7 +128,7 @@ cudaError_t cudaGetDriverEntryPointByVersion(const char*, void**, unsigned, unsi
 
 cudaError_t cudaMemGetInfo(std::size_t* free, std::size_t* total) {
   *free = *total = std::size_t{16} << 30;
-  return cudaSuccess;
+  return fault();
 }
 cudaError_t cudaMalloc(void** data, std::size_t bytes) {
   *data = memory().allocate(bytes);
@@ -131,7 +151,8 @@ cudaError_t cudaMemcpy(void* to, const void* from, std::size_t bytes, cudaMemcpy
 }
 cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind,
                             cudaStream_t) {
-  return cudaMemcpy(to, from, bytes, kind);
+  const cudaError_t error = fault();
+  return error == cudaSuccess ? cudaMemcpy(to, from, bytes, kind) : error;
 }
 cudaError_t cudaMemcpy2DAsync(void* to, std::size_t to_pitch, const void* from,
                               std::size_t from_pitch, std::size_t width, std::size_t height,
@@ -148,34 +169,36 @@ cudaError_t cudaMemsetAsync(void* to, int value, std::size_t bytes, cudaStream_t
 }
 
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) {
-  *stream = reinterpret_cast<cudaStream_t>(new char);
+  *stream = reinterpret_cast<cudaStream_t>(new caretd::emulation::Stream{current_device});
   return cudaSuccess;
 }
 cudaError_t cudaStreamDestroy(cudaStream_t stream) {
-  delete reinterpret_cast<char*>(stream);
+  delete &as_stream(stream);
   return cudaSuccess;
 }
 cudaError_t cudaStreamSynchronize(cudaStream_t) {
-  return cudaSuccess;
+  return fault();
 }
 
 cudaError_t cudaEventCreate(cudaEvent_t* event) {
-  *event = reinterpret_cast<cudaEvent_t>(new Moment);
+  *event = reinterpret_cast<cudaEvent_t>(new Event{current_device, {}});
   return cudaSuccess;
 }
 cudaError_t cudaEventDestroy(cudaEvent_t event) {
-  delete &moment(event);
+  delete &as_event(event);
   return cudaSuccess;
 }
-cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t) {
-  moment(event) = std::chrono::steady_clock::now();
+cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
+  if (as_event(event).device != as_stream(stream).device) return cudaErrorInvalidResourceHandle;
+  as_event(event).at = std::chrono::steady_clock::now();
   return cudaSuccess;
 }
 cudaError_t cudaEventSynchronize(cudaEvent_t) {
   return cudaSuccess;
 }
 cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t begin, cudaEvent_t end) {
-  *milliseconds = std::chrono::duration<float, std::milli>(moment(end) - moment(begin)).count();
+  *milliseconds =
+      std::chrono::duration<float, std::milli>(as_event(end).at - as_event(begin).at).count();
   return cudaSuccess;
 }
 

@@ -1,5 +1,6 @@
 // A model folder that is wrong in one place: Checkpoint::open() must say which file, which tensor
 // and why.
+#include "engine/checkpoint/check_model.h"
 #include "tests/engine/checkpoint/written_model.h"
 
 using namespace caretd;
@@ -19,6 +20,20 @@ TEST_CASE("a folder without a model says what is missing") {
   CHECK(model.message() ==
         "DIR: has neither model.safetensors nor model.safetensors.index.json; caretd reads models "
         "in the safetensors format.");
+}
+
+TEST_CASE("a file in place of a folder is named with what a model is") {
+  const WrittenModel model;
+  const auto config = model.path() / "config.json";
+  const std::string folder =
+      ": is a file; a model is a folder with config.json, tokenizer.json and ";
+  CHECK(Checkpoint::open(config).error().message ==
+        config.string() + folder + "safetensors files.");
+  CHECK(check_model(config, {}).error().message == config.string() + folder + "safetensors files.");
+  const auto gguf = model.path() / "lite.Q4_K_M.gguf";
+  write_file(gguf, "GGUF");
+  CHECK(Checkpoint::open(gguf).error().message ==
+        gguf.string() + folder + "safetensors files, GGUF is not read.");
 }
 
 TEST_CASE("a file that is no regular file is refused without waiting for it") {

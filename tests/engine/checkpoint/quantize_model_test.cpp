@@ -109,11 +109,13 @@ TEST_CASE("tokenizer files and unknown config fields come along") {
   WrittenModel source;
   source.edit_json("config.json", [](json& config) { config["auto_map"] = {{"a", "b"}}; });
   write_file(source.path() / "tokenizer.json", "{}");
+  write_file(source.path() / "chat_template.jinja", "x");
   const TemporaryFolder folder;
   const auto report = quantize_model(source.path(), folder.path() / "q", {});
   REQUIRE(report);
-  CHECK(report->copied_files == std::vector<std::string>{"tokenizer.json"});
+  CHECK(report->copied_files == std::vector<std::string>{"tokenizer.json", "chat_template.jinja"});
   CHECK(test::read_file(folder.path() / "q" / "tokenizer.json") == "{}");
+  CHECK(test::read_file(folder.path() / "q" / "chat_template.jinja") == "x");
   const json config = json::parse(test::read_file(folder.path() / "q" / "config.json"));
   CHECK(config["auto_map"]["a"] == "b");
   CHECK(config["quantization_config"]["weight_block_size"] == json({128, 128}));

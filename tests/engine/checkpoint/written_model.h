@@ -33,9 +33,12 @@ inline std::string read_file(const std::filesystem::path& path) {
 class WrittenModel {
  public:
   explicit WrittenModel(engine::WeightFormat format = engine::WeightFormat::bf16,
-                        std::int64_t shard_bytes = 1LL << 40, const char* shape = "small") {
-    REQUIRE(engine::write_checkpoint(path(), *engine::shape_by_name(shape),
-                                     {.format = format, .shard_bytes = shard_bytes}));
+                        std::int64_t shard_bytes = 1LL << 40, const char* shape = "small")
+      : WrittenModel(*engine::shape_by_name(shape), format, shard_bytes) {}
+  WrittenModel(const engine::ModelConfig& config, engine::WeightFormat format,
+               std::int64_t shard_bytes = 1LL << 40) {
+    REQUIRE(
+        engine::write_checkpoint(path(), config, {.format = format, .shard_bytes = shard_bytes}));
   }
   [[nodiscard]] const std::filesystem::path& path() const { return folder_.path(); }
 

@@ -71,6 +71,8 @@ class ScriptedLoader {
   }
   std::shared_ptr<FakeRunnerLog> log = std::make_shared<FakeRunnerLog>();
   std::atomic<int> loads = 0;
+  int q_lora_rank = 0;  ///< set, like the next, before a model is loaded
+  FimUse fim = FimUse::where_trained;
 
  private:
   Result<LoadedModel> load(const Progress& progress, const std::stop_token& stop) {
@@ -85,10 +87,12 @@ class ScriptedLoader {
     if (error_) return tl::unexpected(*error_);
     ModelConfig config;
     config.context_tokens = 2048;
+    config.q_lora_rank = q_lora_rank;
     return LoadedModel{.runner = std::make_unique<FakeRunner>(options_, log),
                        .tokenizer = tiny_tokenizer(),
                        .config = config,
-                       .name = "fake"};
+                       .name = "fake",
+                       .fim = fim};
   }
 
   const FakeRunnerOptions options_;
@@ -192,6 +196,24 @@ TEST_CASE("an engine loads, tells its progress and serves what was waiting") {
   // Encoded on the caller's thread now, with the same result.
   CHECK(fixture.submit(text_request("def f(x):\n", 5))->wait().tokens == early->wait().tokens);
   CHECK(fixture.engine->statistics().requests == 2);
+}
+
+TEST_CASE("a model that was trained without filling in the middle does so only when told to") {
+  const auto [rank, use, expected] = GENERATE(table<int, FimUse, bool>({
+      {0, FimUse::where_trained, true},
+      {0, FimUse::never, false},
+      {1536, FimUse::where_trained, false},
+      {1536, FimUse::always, true},
+  }));
+  EngineFixture fixture({.pages = 20, .vocab = tiny_tokenizer()->size()}, true);
+  fixture.loader.q_lora_rank = rank;
+  fixture.loader.fim = use;
+  fixture.engine->load();
+  CHECK(fixture.submit(text_request("x = ", 1))->wait().tokens.size() == 1);
+  const auto model = fixture.engine->model();
+  REQUIRE(model != nullptr);
+  CHECK(model->fill_in_the_middle == expected);
+  CHECK(model->left_to_right_wanted == (use == FimUse::never));
 }
 
 TEST_CASE("the busy flag follows keystrokes and chats, not background work") {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <map>
 #include <numeric>
 #include <random>
@@ -54,6 +55,32 @@ TEST_CASE("greedy takes the largest logit, of equal ones the lower id, and never
     CHECK(token->logprob == Approx(3.0F - row.log_sum_exp));
   }
   CHECK(sampler.needed_output(false) == Output::candidates);
+}
+
+TEST_CASE("nothing is chosen from a row that is not a distribution") {
+  constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
+  constexpr float kInfinity = std::numeric_limits<float>::infinity();
+  for (const float wrong : {kNan, kInfinity}) {
+    std::vector<float> logits(300, 0.0F);
+    logits[7] = wrong;
+    const Row row(logits);
+    const Row all(std::vector<float>(300, wrong));
+    for (const float temperature : {0.0F, 0.7F, 1.0F, 2.0F}) {
+      CAPTURE(wrong, temperature);
+      Sampler sampler({.temperature = temperature, .seed = 3}, 300);
+      for (const OutputRow& output :
+           {row.with_candidates(), row.with_logits(), all.with_candidates(), all.with_logits()}) {
+        CHECK_FALSE(sampler.choose(output, {}, 0));
+      }
+    }
+  }
+  // A sum that passed over a NaN does not make a token of it either.
+  Row row({1.0F, 2.0F, 0.5F});
+  row.logits[1] = kNan;
+  for (int step = 0; step < 20; ++step) {
+    Sampler sampler({.temperature = 1.5F, .seed = 5}, 3);
+    CHECK(sampler.choose(row.with_logits(), {}, step)->id != 1);
+  }
 }
 
 TEST_CASE("a restricted choice looks at all logits and reports the unrestricted probability") {

@@ -122,6 +122,15 @@ TEST_CASE("a missing, truncated or unreadable file is named") {
   CHECK(loaded.error().message.find("tokenizer_config.json: chat_template") != std::string::npos);
 }
 
+TEST_CASE("a chat template in a file of its own goes before the configuration's") {
+  const TemporaryFolder folder;
+  folder.write("tokenizer.json", small_tokenizer_document().dump());
+  folder.write("chat_template.jinja", "{{ bos_token }}");
+  CHECK(Tokenizer::load(folder.path()).value()->chat_template() == "{{ bos_token }}");
+  folder.write("tokenizer_config.json", R"({"chat_template": "older"})");
+  CHECK(Tokenizer::load(folder.path()).value()->chat_template() == "{{ bos_token }}");
+}
+
 TEST_CASE("the configuration names the sentence tokens and the chat template in either spelling") {
   json document = small_tokenizer_document();
   document["added_tokens"].push_back({{"id", 400}, {"content", "<s>"}, {"special", true}});

@@ -84,6 +84,25 @@ TEST_CASE("the answer is white space, repeats what follows, or fails: nothing is
             "x = ") == 0);
 }
 
+TEST_CASE("a model that cannot be right is told of once") {
+  SessionClient client({.script = [](const engine::GenerationRequest&) {
+    ScriptedAnswer failing;
+    failing.reason = engine::FinishReason::failed;
+    failing.error = Error{ErrorKind::internal, "The model computed values that are not finite."};
+    return failing;
+  }});
+  client.start();
+  client.open(kUri, "x = ");
+  CHECK(client.complete(kUri, 0, 4).empty());
+  CHECK(client.notification("window/showMessage")["message"] ==
+        "caretd: The model computed values that are not finite.");
+  client.insert(kUri, 0, 4, "y");
+  CHECK(client.complete(kUri, 0, 5).empty());
+  client.sync();
+  CHECK_FALSE(client.transport().find(
+      [](const Json& candidate) { return candidate.value("method", "") == "window/showMessage"; }));
+}
+
 TEST_CASE("with text behind the cursor a completion ends with the line") {
   SessionClient client({.script = always("foo(\n    1)\ny = 2\n")});
   client.start();

@@ -63,6 +63,17 @@ TEST_CASE("a model that cannot fill in the middle is named once, and the kind th
       [](const Json& candidate) { return candidate.value("method", "") == "window/showMessage"; }));
 }
 
+TEST_CASE("a model that is not wanted to fill in the middle is not warned of") {
+  engine::ModelInfo model = FakeEngineOptions{}.model;
+  model.fill_in_the_middle = false;
+  model.left_to_right_wanted = true;
+  SessionClient client({.script = always("x"), .model = model});
+  client.start();
+  client.sync();
+  CHECK_FALSE(client.transport().find(
+      [](const Json& candidate) { return candidate.value("method", "") == "window/showMessage"; }));
+}
+
 TEST_CASE("a broken model is told once and completions are empty") {
   SessionClient client({.script = always("x"), .state = EngineState::starting});
   client.start();

@@ -8,7 +8,9 @@ namespace caretd::kernels::cuda {
 
 template <typename... Parameters, typename... Arguments>
 [[nodiscard]] cudaError_t launch_kernel(void (*kernel)(Parameters...), dim3 grid, int threads,
-                                        int shared_bytes, cudaStream_t, Arguments&&... arguments) {
+                                        int shared_bytes, cudaStream_t stream,
+                                        Arguments&&... arguments) {
+  if (const auto error = emulation::check_stream(stream); error != cudaSuccess) return error;
   emulation::run_grid({grid, dim3(static_cast<unsigned>(threads)), shared_bytes},
                       [&] { kernel(arguments...); });
   return cudaSuccess;
@@ -16,8 +18,9 @@ template <typename... Parameters, typename... Arguments>
 
 template <typename Parameters>
 [[nodiscard]] cudaError_t launch_cooperative(void (*kernel)(Parameters), int blocks, int threads,
-                                             int shared_bytes, cudaStream_t,
+                                             int shared_bytes, cudaStream_t stream,
                                              const Parameters& parameters) {
+  if (const auto error = emulation::check_stream(stream); error != cudaSuccess) return error;
   emulation::run_grid({dim3(static_cast<unsigned>(blocks)), dim3(static_cast<unsigned>(threads)),
                        shared_bytes, true},
                       [&] { kernel(parameters); });

@@ -247,7 +247,7 @@ Result<void> StepRunner::clear_words() {
 
 Result<void> StepRunner::launch(Metadata& metadata, Output output) {
   const int tokens = static_cast<int>(metadata.tokens.size());
-  auto shared = gpu::plan_shared(params_.dims, tokens, limits_);
+  auto shared = gpu::plan_shared(params_.dims, format_, tokens, limits_);
   if (!shared) return pass_on(std::move(shared));
   const auto outputs = static_cast<std::size_t>(metadata.outputs);
   if (auto ok = reserve_outputs(outputs, output == Output::logits); !ok) return ok;

@@ -33,14 +33,18 @@ int combine_bytes(int tokens, int pitch) {
   return std::max(tokens * pitch, sums) + kMaxSplits * 4;
 }
 
-/// The feed-forward activations of a step of one token, as BF16 or as a split row, in which every
-/// part begins with a pass.
+/// The normed row and the feed-forward activations of a step of one token, as BF16 or as a split
+/// row, in which every part begins with a pass.
 int single_ffn_bytes(const StepDims& dims) {
   const int passes =
+      split_passes(dims.hidden) +
       std::max(split_passes(dims.dense_width),
                split_passes(dims.shared_width) + dims.topk * split_passes(dims.expert_width));
-  return std::max(dims.ffn_width() * 2, passes * kSplitPassBytes);
+  return std::max((dims.hidden + dims.ffn_width()) * 2, passes * kSplitPassBytes);
 }
+
+/// Slots that the ring keeps at least when the shared experts' down has some of its own.
+constexpr int kLeastEarlyRing = 8;
 
 /// The largest keys of all blocks' parts, and then those of a row's list and the best of them.
 int candidate_bytes(int blocks) {
@@ -87,7 +91,8 @@ Result<void> check_dims(const StepDims& dims) {
   return {};
 }
 
-Result<StepShared> plan_shared(const StepDims& dims, int tokens, const DeviceLimits& limits) {
+Result<StepShared> plan_shared(const StepDims& dims, Format format, int tokens,
+                               const DeviceLimits& limits) {
   StepShared shared;
   shared.routing = kStepHeaderBytes;
   shared.scratch = round_up(shared.routing + routing_bytes(dims, column_tiles(tokens) * 8), 128);
@@ -104,6 +109,11 @@ Result<StepShared> plan_shared(const StepDims& dims, int tokens, const DeviceLim
   shared.slot_bytes = round_up(std::max(kMaxChunkBytes, kStageRows * kv_pitch(dims)), 128);
   shared.slots = std::min((limits.shared_bytes - shared.ring) / shared.slot_bytes, kMaxSlots);
   shared.total = shared.ring + shared.slots * shared.slot_bytes;
+  if (tokens == 1 && format == Format::fp8 && has_lite_sizes(dims)) {
+    const int chunks = PackedShape{format, dims.hidden, dims.shared_width}.chunks();
+    shared.early_slots = std::clamp(shared.slots - kLeastEarlyRing, 0, chunks);
+    shared.slots -= shared.early_slots;
+  }
   // An attention tile is in the ring as a whole.
   if (shared.slots < limits.attention_tile / kStageRows) {
     return fail(ErrorKind::unsupported,
@@ -125,8 +135,8 @@ StepDivisors step_divisors(const StepDims& dims, Format format, int blocks) {
 }
 
 Result<int> max_step_tokens(const StepDims& dims, const DeviceLimits& limits) {
-  if (plan_shared(dims, kStepMaxTokens, limits)) return kStepMaxTokens;
-  auto smallest = plan_shared(dims, 8, limits);
+  if (plan_shared(dims, Format::bf16, kStepMaxTokens, limits)) return kStepMaxTokens;
+  auto smallest = plan_shared(dims, Format::bf16, 8, limits);
   if (!smallest) return pass_on(std::move(smallest));
   return 8;
 }

@@ -21,9 +21,10 @@ struct DeviceLimits {
 /// One sentence that names the first size the CUDA kernels cannot work with, if there is one.
 [[nodiscard]] Result<void> check_dims(const StepDims& dims);
 
-/// Divides a block's shared memory for a step of `tokens` tokens; the ring takes what is left.
+/// Divides a block's shared memory for a step of `tokens` tokens; the ring takes what is left. Of
+/// one token with FP8 weights of Lite, some of its slots are for the shared experts' down.
 /// ErrorKind::unsupported when an attention tile does not fit into it.
-[[nodiscard]] Result<StepShared> plan_shared(const StepDims& dims, int tokens,
+[[nodiscard]] Result<StepShared> plan_shared(const StepDims& dims, Format format, int tokens,
                                              const DeviceLimits& limits);
 
 /// The divisors of a step on `blocks` blocks; `slots` is filled in for each step.

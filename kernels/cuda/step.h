@@ -46,7 +46,7 @@ inline constexpr int kStepThreads = kStepConsumers + 128;
 /// Partial sums of up to eight tokens of a tile, of every consumer warp; there are two such areas.
 inline constexpr int kTileSumPitch = 20;  ///< floats from one token's 16 rows to the next
 inline constexpr int kTileSumBytes = kStepConsumerWarps * 8 * kTileSumPitch * 4;
-inline constexpr int kStepHeaderBytes = 4096;  ///< of a block's shared memory
+inline constexpr int kStepHeaderBytes = 4224;  ///< of a block's shared memory
 
 /// KV rows the attention works on at a time on a device of that compute capability (times 100): a
 /// page, or half of one where a block has no more than 99 KB of shared memory.
@@ -288,7 +288,8 @@ struct StepShared {
   int activation_bytes = 0;
   int activation_pitch = 0;  ///< bytes from one token's activation row to the next
   int ring = 0;
-  int slots = 0;
+  int slots = 0;        ///< of the ring
+  int early_slots = 0;  ///< behind it, for stages of the shared experts' down (producer.cuh)
   int slot_bytes = 0;
   int total = 0;
 };

@@ -50,7 +50,8 @@ inline constexpr int kConsumerBarrier = 1;  ///< hardware barrier of the consume
 inline constexpr int kRouterBarrier = 2;    ///< consumers arrive, the router warp waits
 /// From here on kHandovers of them: consumers arrive when a tile's sums are written.
 inline constexpr int kSumsBarrier = 3;
-inline constexpr int kHandovers = 2;  ///< tiles between the consumers and the epilogue warp
+inline constexpr int kHandovers = 2;    ///< tiles between the consumers and the epilogue warp
+inline constexpr int kRouterWarps = 2;  ///< of steps of few tokens; the others have one
 
 /// Start of the dynamic shared memory. The description of the batch is copied here once: L1 forgets
 /// at every grid barrier, and chains of small loads from L2 are what a small step consists of.
@@ -60,7 +61,10 @@ struct SharedHeader {
   std::uint64_t routing_ready;     ///< the routing table of the current layer stands
   std::uint64_t logits_ready;      ///< the router's logits of the current layer (one token)
   std::uint64_t values_due;        ///< the consumers wait for the heads' values (one token)
-  std::uint64_t scale_ready;       ///< scale[0] is that of the feed-forward norm (one token)
+  std::uint64_t scale_ready;       ///< scale is that of the feed-forward norm (few tokens)
+  /// A part of the activations is staged: the shared experts' or the dense, the experts' (one
+  /// token)
+  std::uint64_t part_ready[1 + kMaxTopK];
   StepToken token[kStepMaxTokens];
   StepRun run[kStepMaxTokens];
   AttentionItem item;                                 ///< the block's first
@@ -107,6 +111,10 @@ struct Block {
   [[nodiscard]] __device__ int tokens() const { return tokens_of(p); }
   [[nodiscard]] __device__ std::byte* activations() const { return memory + p.shared.activations; }
   [[nodiscard]] __device__ std::byte* scratch() const { return memory + p.shared.scratch; }
+  /// The first of the early slots, for stages that are sent and consumed apart from the ring.
+  [[nodiscard]] __device__ RingPlace early_place(int moe_layer) const {
+    return {static_cast<unsigned>(p.shared.slots), static_cast<unsigned>(moe_layer) & 1U};
+  }
   [[nodiscard]] __device__ std::uint32_t slot_address(unsigned slot) const {
     return shared_address(memory + p.shared.ring) + slot * p.shared.slot_bytes;
   }

@@ -170,7 +170,7 @@ inline constexpr int kProducerRegisters = 136;
 __device__ __forceinline__ void enter(const StepParams& p, std::byte* memory) {
   auto* header = reinterpret_cast<SharedHeader*>(memory);
   if (threadIdx.x == 0) {
-    for (int i = 0; i < p.shared.slots; ++i) {
+    for (int i = 0; i < p.shared.slots + p.shared.early_slots; ++i) {
       mbarrier_init(shared_address(&header->full[i]), kBulkLoadArrivals);
       mbarrier_init(shared_address(&header->empty[i]), kStepConsumerWarps);
     }
@@ -180,6 +180,9 @@ __device__ __forceinline__ void enter(const StepParams& p, std::byte* memory) {
     mbarrier_init(shared_address(&header->scale_ready), 1);
     for (int i = 0; i < kHandovers; ++i) {
       mbarrier_init(shared_address(&header->sums_read[i]), 1);
+    }
+    for (std::uint64_t& ready : header->part_ready) {
+      mbarrier_init(shared_address(&ready), kRouterWarps);
     }
     mbarrier_init_fence();
   }

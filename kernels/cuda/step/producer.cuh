@@ -15,7 +15,7 @@ template <Format F>
 struct Window {
   static constexpr unsigned kAhead = 2;
   static constexpr unsigned kRoutedUp = F == Format::bf16 ? 5 : 3;
-  static constexpr unsigned kDown = F == Format::bf16 ? 3 : 2;
+  static constexpr unsigned kDown = 3;
   static constexpr unsigned kHead = 3;
 };
 
@@ -45,12 +45,16 @@ struct Sender {
     bulk_load(to, from, bytes, full(), block.lane);
     block.next.advance(block.p.shared.slots);
   }
-  /// Stages of one packed tile.
-  __device__ __forceinline__ void send_tile(const PackedShape& shape, const std::byte* tile) {
+  /// The stages [begin, end) of one packed tile.
+  __device__ __forceinline__ void send_chunks(const PackedShape& shape, const std::byte* tile,
+                                              int begin, int end) {
 #pragma unroll 1
-    for (int chunk = 0; chunk < shape.chunks(); ++chunk) {
+    for (int chunk = begin; chunk < end; ++chunk) {
       send(tile + shape.chunk_offset(chunk), shape.chunk_bytes(chunk));
     }
+  }
+  __device__ __forceinline__ void send_tile(const PackedShape& shape, const std::byte* tile) {
+    send_chunks(shape, tile, 0, shape.chunks());
   }
   __device__ __forceinline__ void send_tiles(const PackedShape& shape, const std::byte* matrix) {
     const Share share(block, shape.tiles());
@@ -147,6 +151,18 @@ __device__ __forceinline__ void send_ffn(Sender& sender, int layer, Routes& rout
   Block& block = sender.block;
   const FfnWeights ffn(block.p, F, layer);
   sender.window = Window<F>::kAhead;
+  const Share share_of_down(block, ffn.down.tiles());
+  // What is loaded before the experts are known need not be loaded behind them. The ring holds it
+  // in the order of its use, which is later; so it has slots of its own.
+  const bool apart = kTokenLimit == 1 && ffn.moe && share_of_down.count > 0;
+  const int early = apart ? block.p.shared.early_slots : 0;
+  if (early > 0) {
+    const RingPlace ring = block.next;
+    block.next = block.early_place(sizes(block.p).moe_index(layer));
+    Sender{block, 1, block.next}.send_chunks(
+        ffn.down, ffn.always_down + share_of_down.tile(0) * ffn.down.tile_bytes(), 0, early);
+    block.next = ring;
+  }
   sender.send_tiles(ffn.up, ffn.always_up);
   int distinct = 0;
   if (ffn.moe) {
@@ -163,15 +179,15 @@ __device__ __forceinline__ void send_ffn(Sender& sender, int layer, Routes& rout
     }
   }
   sender.window = Window<F>::kDown;
-  const Share share(block, ffn.down.tiles());
 #pragma unroll 1
-  for (int i = 0; i < share.count; ++i) {
-    sender.send_tile(ffn.down, ffn.always_down + share.tile(i) * ffn.down.tile_bytes());
+  for (int i = 0; i < share_of_down.count; ++i) {
+    sender.send_chunks(ffn.down, ffn.always_down + share_of_down.tile(i) * ffn.down.tile_bytes(),
+                       i == 0 ? early : 0, ffn.down.chunks());
 #pragma unroll 1
     for (int d = 0; d < distinct; ++d) {
       sender.send_tile(ffn.expert_down, ffn.experts_down +
                                             routes.expert(d) * ffn.expert_down.bytes() +
-                                            share.tile(i) * ffn.expert_down.tile_bytes());
+                                            share_of_down.tile(i) * ffn.expert_down.tile_bytes());
     }
   }
 }

@@ -289,7 +289,8 @@ __device__ __forceinline__ void expand_single(Block& block, int layer, const Mar
       typename SingleRow<Format::bf16>::Sums sums;
       if (own && separately) {
         if constexpr (kTokenLimit == 1) {
-          await_row<kSingle.kv_rank>(block, p.words.context + head * dims.kv_rank / 2, mark);
+          await_row<Format::bf16, kSingle.kv_rank>(block, p.words.context + head * dims.kv_rank / 2,
+                                                   mark);
         } else {
           add_contexts(block, head, mark, sums);
         }
@@ -377,7 +378,7 @@ struct AwaitedValues<F, true> {
   static constexpr PackedShape kOut{F, kSingle.hidden, kSingle.heads* kSingle.v};
 
   __device__ __forceinline__ AwaitedValues(const Block& block, unsigned mark) {
-    await_split_row<kOut.cols>(block, block.p.words.attention, mark);
+    await_row<F, kOut.cols>(block, block.p.words.attention, mark);
   }
   [[nodiscard]] __device__ __forceinline__ typename SingleRow<F>::Sums multiply(
       Block& block) const {

@@ -3,6 +3,7 @@
 
 #include "kernels/cuda/step/ffn.cuh"
 #include "kernels/cuda/step/single_attention.cuh"
+#include "kernels/cuda/step/single_staging.cuh"
 
 namespace caretd::kernels::cuda::CARETD_STEP_NAMESPACE {
 
@@ -62,9 +63,7 @@ __device__ __forceinline__ void gate_and_up_single(Block& block, int layer, cons
   norm.load(p.weights.ffn_norm + static_cast<std::int64_t>(layer) * sizes(p).hidden);
   await_norm<F>(
       block, norm, marks.x_between(layer), [](const TokenColumns&) {},
-      [&] {
-        if (ffn.moe) mbarrier_arrive(shared_address(&block.header->scale_ready));
-      });
+      [&] { mbarrier_arrive(shared_address(&block.header->scale_ready)); });
   if constexpr (kTokenLimit > 1) {
     // Several activation rows as words would be too much for the L2.
     gate_and_up<F, 1>(block, layer);
@@ -82,9 +81,6 @@ __device__ __forceinline__ void gate_and_up_single(Block& block, int layer, cons
       });
     }
   });
-  // The next operation overwrites the row, which others may still multiply with: who hands a tile
-  // over does not wait for them.
-  if constexpr (kSplitsRow<F>) consumer_sync();
   if (ffn.moe) ++block.moe_layers;
 }
 
@@ -99,25 +95,6 @@ __device__ __forceinline__ void finish_gate_and_up(Block& block, const Marks& ma
           block, [&](auto&& total) { publish_gated<F>(block, tile, total, marks.within(layer)); });
     });
     if (ffn.moe) ++block.moe_layers;
-  }
-}
-
-/// Stages the activations of all parts, which lie one behind the other.
-template <Format F>
-__device__ __forceinline__ void await_activations(const Block& block, bool moe, unsigned mark) {
-  const StepWord* row = block.p.words.ffn;
-  if constexpr (kSplitsRow<F>) {
-#if CARETD_WARPGROUP_PRODUCTS
-    if (moe) {
-      await_split_row<kSingle.shared_width, kSingle.topk, kSingle.expert_width>(block, row, mark);
-    } else {
-      await_split_row<kSingle.dense_width>(block, row, mark);
-    }
-#endif
-  } else if (moe) {
-    await_row<kSingle.shared_width + kSingle.topk * kSingle.expert_width>(block, row, mark);
-  } else {
-    await_row<kSingle.dense_width>(block, row, mark);
   }
 }
 
@@ -136,6 +113,22 @@ struct DownResidual {
   }
 };
 
+/// What down waits for before it begins: a few of the experts, or all activations.
+inline constexpr int kFirstPart = 3;
+template <Format F>
+__device__ __forceinline__ void await_activations(Block& block, bool moe, int layer,
+                                                  unsigned mark) {
+  if constexpr (kStagesApart<F>) {
+    await_part(block, layer, moe ? kFirstPart : 0);
+  } else if (moe) {
+    constexpr int kColumns = kSingle.shared_width + kSingle.topk * kSingle.expert_width;
+    await_row<F, kColumns>(block, block.p.words.ffn, mark, kSingle.hidden);
+  } else {
+    await_row<F, kSingle.dense_width>(block, block.p.words.ffn, mark, kSingle.hidden);
+  }
+  end_operation(block);
+}
+
 /// x += down(activations).
 template <Format F>
 __device__ __forceinline__ void down_single(Block& block, int layer, const Marks& marks) {
@@ -150,19 +143,31 @@ __device__ __forceinline__ void down_single(Block& block, int layer, const Marks
   const StepDims& dims = sizes(p);
   const FfnWeights ffn(p, F, layer);
   const Share share(block, ffn.down.tiles());
-  if (share.count == 0) return;
-  await_activations<F>(block, ffn.moe, marks.within(layer));
-  end_operation(block);
 #pragma unroll 1
   for (int i = 0; i < share.count; ++i) {
+    // x has been there for long, so it is awaited before what has not.
     const AwaitedResidual residual(block, share.tile(i), marks.x_between(layer));
+    if (i == 0) await_activations<F>(block, ffn.moe, layer, marks.within(layer));
     SingleRow<F> row(block);
-    auto sums = multiply_single(block, ffn.down, row);
+    row.skip(dims.hidden);
+    typename SingleRow<F>::Sums sums;
+    const int always = ffn.down.cols;
+    const int early = ffn.moe && i == 0 ? min(p.shared.early_slots * chunk_columns(F), always) : 0;
+    if (early > 0) {
+      const RingPlace ring = block.next;
+      block.next = block.early_place(dims.moe_index(layer));
+      row.add_tile(block, PackedShape{F, dims.hidden, early}, sums);
+      block.next = ring;
+      row.skip(early);
+    }
+    if (early < always) row.add_tile(block, PackedShape{F, dims.hidden, always - early}, sums);
+    row.skip(always - early);
     if (ffn.moe) {
-      row.skip(dims.shared_width);
 #pragma unroll 1
-      for (int d = 0; d < dims.topk; ++d) {
-        row.add_tile(block, ffn.expert_down, sums);
+      for (int part = 1; part <= dims.topk; ++part) {
+        if (kStagesApart<F> && i == 0 && part == kFirstPart + 1)
+          await_part(block, layer, dims.topk);
+        row.template add_part<kSingle.expert_width>(block, sums);
         row.skip(dims.expert_width);
       }
     }

@@ -130,71 +130,36 @@ __device__ __forceinline__ void await_norm(Block& block, const float* weight, un
       block, norm, mark, [](const TokenColumns&) {}, [] {});
 }
 
-/// Pieces of a row that a thread waits for together. All of a long row at once would be asked for
-/// again and again while its last columns are computed; once the first pieces are there, most of
-/// the others are, too.
+/// Groups of a row that a warp waits for together. All of a long row at once would be asked for
+/// again and again while its last columns are computed; once the first are there, most of the
+/// others are, too.
 inline constexpr int kRowAhead = 6;
 
-/// Words [0, kColumns / 2) as activation row 0 in the order they lie in, for all consumers.
-template <int kColumns>
-__device__ __forceinline__ void await_row(const Block& block, const StepWord* row, unsigned mark) {
-  constexpr int kPairs = kColumns / 4;
-  constexpr int kPieces = (kPairs + kStepConsumers - 1) / kStepConsumers;
-  constexpr int kAhead = kPieces < kRowAhead ? kPieces : kRowAhead;
-  const std::uint32_t to = shared_address(staged_row(block, 0));
-#pragma unroll 1
-  for (int begin = 0; begin < kPieces; begin += kAhead) {
-    const auto pair_of = [&](int i) {
-      return (begin + i) * kStepConsumers + static_cast<int>(threadIdx.x);
-    };
-    uint2 words[kAhead];
-    await_words<kAhead>(mark, words, [&](int i) -> const StepWord* {
-      return pair_of(i) < kPairs ? row + pair_of(i) * 2 : nullptr;
-    });
-#pragma unroll
-    for (int i = 0; i < kAhead; ++i) {
-      if (pair_of(i) < kPairs) store_shared(to + pair_of(i) * 8, words[i]);
-    }
-  }
-  consumer_sync();
-}
-
-#if CARETD_WARPGROUP_PRODUCTS
-/// The same as a split row of 1 + kParts parts, the first of kFirst columns, the others of kPart
-/// (multiples of 128, or a multiple of 4 if there is only the first), each beginning with a pass.
-template <int kFirst, int kParts = 0, int kPart = 128>
-__device__ __forceinline__ void await_split_row(const Block& block, const StepWord* row,
-                                                unsigned mark) {
-  static_assert(kParts == 0 || (kFirst % 128 == 0 && kPart % 128 == 0));
-  constexpr int kColumns = kFirst + kParts * kPart;
+/// Stages the kColumns columns of a row, which are one part, from their words, `before` columns
+/// behind the staged row's begin; for all consumers.
+template <Format F, int kColumns>
+__device__ __forceinline__ void await_row(const Block& block, const StepWord* row, unsigned mark,
+                                          int before = 0) {
   constexpr int kGroups = (kColumns + 127) / 128;
   constexpr int kPieces = (kGroups + kStepConsumerWarps - 1) / kStepConsumerWarps;
   constexpr int kAhead = kPieces < kRowAhead ? kPieces : kRowAhead;
-  const SplitRow staged{shared_address(block.activations())};
 #pragma unroll 1
   for (int begin = 0; begin < kPieces; begin += kAhead) {
     const auto group_of = [&](int i) { return (begin + i) * kStepConsumerWarps + block.warp; };
     uint2 words[kAhead];
     await_words<kAhead>(mark, words, [&](int i) -> const StepWord* {
       const int column = group_of(i) * 128 + block.lane * 4;
-      return begin + i < kPieces && column < kColumns ? row + column / 2 : nullptr;
+      return column < kColumns ? row + column / 2 : nullptr;
     });
 #pragma unroll
     for (int i = 0; i < kAhead; ++i) {
+      const auto staged = SingleRow<F>::stageable(words[i]);
       const int group = group_of(i);
-      if (begin + i >= kPieces || group >= kGroups) break;
-      const int part = max(group - kFirst / 128, 0) / (kPart / 128);
-      const bool first = group * 128 < kFirst;
-      const float2 low = unpack_bf16(words[i].x);
-      const float2 high = unpack_bf16(words[i].y);
-      staged.from_pass(first ? 0 : split_passes(kFirst) + part * split_passes(kPart))
-          .store(first ? group : group - kFirst / 128 - part * (kPart / 128), block.lane,
-                 make_float4(low.x, low.y, high.x, high.y));
+      if (group < kGroups) SingleRow<F>::stage(block, before, group, 0, group, staged);
     }
   }
-  fence_shared_for_copies();
+  SingleRow<F>::stored();
   consumer_sync();
 }
-#endif
 
 }  // namespace caretd::kernels::cuda::CARETD_STEP_NAMESPACE

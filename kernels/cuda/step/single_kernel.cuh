@@ -61,24 +61,30 @@ __device__ __forceinline__ void prefetch_single(const Block& block, int layer) {
               dims.hidden * 4, block.lane);
 }
 
-/// What a router warp does in a step: parts of logits, and the first of them the experts' weights
-/// and the loads of everything that comes from memory in small pieces, a layer ahead.
+/// What a router warp does in a step: parts of logits and, of one token, down's activations, and
+/// the first of them the experts' weights and the loads of everything that comes from memory in
+/// small pieces, a layer ahead.
 template <Format F>
 __device__ __forceinline__ void route_single(Block& block, int router_warp, const Marks& marks) {
   if (router_warp == 0) prefetch_single(block, 0);
 #pragma unroll 1
   for (int layer = 0; layer < block.p.last_layer; ++layer) {
     if (router_warp == 0) prefetch_single(block, layer + 1);
-    if (!sizes(block.p).is_moe(layer)) continue;
-    hand_on_logits<F>(block, router_warp, layer, marks.within(layer));
-    if (router_warp == 0) {
-      if constexpr (kTokenLimit == 1) {
-        weigh_experts(block, layer);
-      } else {
-        weigh_few_experts(block, layer);
+    const bool moe = sizes(block.p).is_moe(layer);
+    if (moe) {
+      hand_on_logits<F>(block, router_warp, layer, marks.within(layer));
+      if (router_warp == 0) {
+        if constexpr (kTokenLimit == 1) {
+          weigh_experts(block, layer);
+        } else {
+          weigh_few_experts(block, layer);
+        }
       }
     }
-    ++block.moe_layers;
+    if constexpr (kStagesApart<F>) {
+      stage_activations<F>(block, router_warp, layer, marks.within(layer));
+    }
+    if (moe) ++block.moe_layers;
   }
 }
 

@@ -34,6 +34,17 @@ struct SingleRow {
   static __device__ __forceinline__ void store(const Block& block, int token, int group, float4 v) {
     store_activation4<F>(staged_row(block, token), group * 128 + block.lane * 4, v);
   }
+  /// Stages what a lane has of a group of 128 columns, two words, as columns of a row that begins
+  /// `before` columns behind the staged row's begin. `pass` is that of the group's part of a split
+  /// row, and `group_of_part` its place in it.
+  using Staged = uint2;
+  [[nodiscard]] static __device__ __forceinline__ Staged stageable(uint2 words) { return words; }
+  static __device__ __forceinline__ void stage(const Block& block, int before, int group,
+                                               int /*pass*/, int /*group_of_part*/,
+                                               const Staged& words) {
+    const int column = before + group * 128 + block.lane * 4;
+    store_shared(shared_address(staged_row(block, 0)) + column * 2, words);
+  }
   /// Whoever stored calls this before the barrier behind which others multiply.
   static __device__ __forceinline__ void stored() {}
 
@@ -43,6 +54,10 @@ struct SingleRow {
   __device__ __forceinline__ void add_tile(Block& block, const PackedShape& shape,
                                            Sums& sums) const {
     CARETD_STEP_NAMESPACE::add_tile<F, 1>(block, shape, operand, sums.acc);
+  }
+  template <int kColumns>
+  __device__ __forceinline__ void add_part(Block& block, Sums& sums) const {
+    add_tile(block, PackedShape{F, kTileRows, kColumns}, sums);
   }
   /// A warp's share of the sums of all 16 rows, and their totals.
   static __device__ __forceinline__ void store(const Block& block, const Sums& sums, float* to) {
@@ -86,14 +101,22 @@ struct SingleRow<F, true> {
   }
   static __device__ __forceinline__ void store(const Block& block, int /*token*/, int group,
                                                float4 v) {
-    staged(block).store(group, block.lane, v);
+    staged(block).store(group, block.lane, SplitRow::split(v));
+  }
+  using Staged = SplitRow::Columns;
+  [[nodiscard]] static __device__ __forceinline__ Staged stageable(uint2 words) {
+    const float2 low = unpack_bf16(words.x);
+    const float2 high = unpack_bf16(words.y);
+    return SplitRow::split(make_float4(low.x, low.y, high.x, high.y));
+  }
+  static __device__ __forceinline__ void stage(const Block& block, int before, int /*group*/,
+                                               int pass, int group_of_part, const Staged& columns) {
+    staged(block).from_pass(split_passes(before) + pass).store(group_of_part, block.lane, columns);
   }
   static __device__ __forceinline__ void stored() { fence_shared_for_copies(); }
 
   /// Parts begin with a pass.
-  __device__ __forceinline__ void skip(int columns) {
-    row = row.from_pass((columns + kSplitPassColumns - 1) / kSplitPassColumns);
-  }
+  __device__ __forceinline__ void skip(int columns) { row = row.from_pass(split_passes(columns)); }
   __device__ __forceinline__ void add_tile(Block& block, const PackedShape& shape,
                                            Sums& sums) const {
     constexpr int kPasses = chunk_columns(F) / kSplitPassColumns;
@@ -108,6 +131,26 @@ struct SingleRow<F, true> {
       } else {
         add_split_stage<1>(block, width, part, sums.value);
       }
+    }
+  }
+  /// A tile of kColumns, two stages at a time.
+  template <int kColumns>
+  __device__ __forceinline__ void add_part(Block& block, Sums& sums) const {
+    constexpr PackedShape shape{F, kTileRows, kColumns};
+    constexpr int kPasses = chunk_columns(F) / kSplitPassColumns;
+    constexpr int kLast = shape.chunk_width(shape.chunks() - 1);
+#pragma unroll
+    for (int chunk = 0; chunk + 1 < shape.chunks(); chunk += 2) {
+      const SplitRow part = row.from_pass(chunk * kPasses);
+      if (chunk + 2 == shape.chunks()) {
+        add_two_split_stages<kLast>(block, part, sums.value);
+      } else {
+        add_two_split_stages<chunk_columns(F)>(block, part, sums.value);
+      }
+    }
+    if constexpr (shape.chunks() % 2 != 0) {
+      add_split_stage<split_passes(kLast)>(
+          block, kLast, row.from_pass((shape.chunks() - 1) * kPasses), sums.value);
     }
   }
   /// A warp has the sums of one strip, in the lanes of its own columns.

@@ -20,7 +20,6 @@
 
 namespace caretd::kernels::cuda::CARETD_STEP_NAMESPACE {
 
-inline constexpr int kRouterWarps = 2;
 static_assert(kLogitParts % kRouterWarps == 0);
 
 /// An expert's row of the router, times the norm's weights: a consumer's columns of it.
@@ -163,7 +162,7 @@ __device__ __forceinline__ void weigh_experts(const Block& block, int layer) {
 #pragma unroll
   for (int i = 0; i < kExpertsOfLane; ++i) logit[i] = header.logits[block.lane + i * 32];
   single_keys(p, layer, header.token[0], block.lane, logit, key);
-  mbarrier_wait(shared_address(&header.scale_ready), block.moe_layers & 1U);
+  mbarrier_wait(shared_address(&header.scale_ready), layer & 1U);
 #pragma unroll
   for (int i = 0; i < kExpertsOfLane; ++i) logit[i] *= normed_scale(block, 0);
   softmax(sizes(p), block.lane, logit, probability);
@@ -243,7 +242,7 @@ __device__ __forceinline__ void weigh_few_experts(const Block& block, int layer)
   SharedHeader& header = *block.header;
   const RoutingTable table(block, 8);
   mbarrier_wait(shared_address(&header.logits_ready), block.moe_layers & 1U);
-  mbarrier_wait(shared_address(&header.scale_ready), block.moe_layers & 1U);
+  mbarrier_wait(shared_address(&header.scale_ready), layer & 1U);
 #pragma unroll 1
   for (int token = 0; token < block.tokens(); ++token) {
     float logit[kExpertsOfLane];

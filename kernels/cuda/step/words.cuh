@@ -57,6 +57,34 @@ __device__ __forceinline__ void await_words(unsigned mark, uint2 (&values)[N], A
   for (int i = 0; i < N; ++i) values[i] = make_uint2(w[i].x, w[i].z);
 }
 
+/// The same in two steps, between which other work is done. No address is null: what a branch skips
+/// would have to be there at the branch's end.
+template <int N>
+struct AskedWords {
+  uint4 w[N];
+
+  template <class Address>
+  __device__ __forceinline__ void ask(Address&& address) {
+#pragma unroll
+    for (int i = 0; i < N; ++i) w[i] = load_relaxed_pair(address(i));
+  }
+  /// address(i) is that of the latest ask().
+  template <class Address>
+  __device__ __forceinline__ void await(unsigned mark, uint2 (&values)[N], Address&& address) {
+    for (bool missing = true; __any_sync(~0U, missing);) {
+      missing = false;
+#pragma unroll
+      for (int i = 0; i < N; ++i) {
+        if (w[i].y == mark && w[i].w == mark) continue;
+        missing = true;
+        w[i] = load_relaxed_pair(address(i));
+      }
+    }
+#pragma unroll
+    for (int i = 0; i < N; ++i) values[i] = make_uint2(w[i].x, w[i].z);
+  }
+};
+
 // Wide words of 128 bits carry three values each; a relaxed access of type .b128 is one access, too
 // (PTX ISA 8.3 on, compute capability 7.0 on).
 

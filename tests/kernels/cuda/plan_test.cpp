@@ -75,7 +75,7 @@ TEST_CASE("a group of four FP8 columns becomes the two registers of its lane") {
 
 TEST_CASE("a block's shared memory holds every step of the Lite model on an H200") {
   for (const int tokens : {1, 2, 8, 9, 16}) {
-    const auto shared = plan_shared(lite(), tokens, kH200);
+    const auto shared = plan_shared(lite(), Format::bf16, tokens, kH200);
     REQUIRE(shared);
     CHECK(shared->total <= kH200.shared_bytes);
     CHECK(shared->slots >= kH200.attention_tile / kStageRows);
@@ -85,17 +85,30 @@ TEST_CASE("a block's shared memory holds every step of the Lite model on an H200
   CHECK(*max_step_tokens(lite(), kH200) == 16);
 }
 
+TEST_CASE("the shared experts' down has slots of its own where the ring can spare them") {
+  const auto early = plan_shared(lite(), Format::fp8, 1, kH200);
+  REQUIRE(early);
+  CHECK(early->early_slots > 0);
+  CHECK(early->early_slots <= PackedShape{Format::fp8, 2048, 2816}.chunks());
+  CHECK(early->slots >= 8);
+  CHECK(early->total == early->ring + (early->slots + early->early_slots) * early->slot_bytes);
+  CHECK(early->total <= kH200.shared_bytes);
+  CHECK(plan_shared(lite(), Format::fp8, 2, kH200)->early_slots == 0);
+  CHECK(plan_shared(lite(), Format::bf16, 1, kH200)->early_slots == 0);
+  CHECK(plan_shared(lite(), Format::fp8, 1, kRtx4090)->early_slots == 0);
+}
+
 TEST_CASE("a block with 99 KB of shared memory holds steps of up to eight tokens of Lite") {
   for (const DeviceLimits& limits : {kRtx3090, kRtx4090}) {
     CHECK(*max_step_tokens(lite(), limits) == 8);
     for (int tokens = 1; tokens <= 8; ++tokens) {
-      const auto shared = plan_shared(lite(), tokens, limits);
+      const auto shared = plan_shared(lite(), Format::bf16, tokens, limits);
       REQUIRE(shared);
       CHECK(shared->total <= limits.shared_bytes);
       CHECK(shared->slots >= (tokens == 1 ? 3 : limits.attention_tile / kStageRows));
     }
   }
-  CHECK_FALSE(plan_shared(lite(), 1, {128, 101376, kPageRows}));
+  CHECK_FALSE(plan_shared(lite(), Format::bf16, 1, {128, 101376, kPageRows}));
 }
 
 TEST_CASE("attention plans cover every row and every position once") {

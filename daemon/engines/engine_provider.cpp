@@ -36,11 +36,7 @@ std::shared_ptr<engine::Engine> EngineProvider::find_or_make(const Settings& set
   const Key key{settings.model, settings.remote};
   for (const auto& [known, weak] : engines_) {
     if (known != key) continue;
-    if (auto engine = weak.lock()) {
-      // Whoever comes anew may have mended what was wrong, or hopes for another outcome.
-      if (engine->status().state == engine::EngineState::failed) engine->load();
-      return engine;
-    }
+    if (auto engine = weak.lock()) return engine;
   }
   std::shared_ptr<engine::Engine> engine = make_engine(settings, install_, clock_, log_);
   engines_.emplace_back(key, engine);

@@ -33,7 +33,7 @@ class EngineProvider {
   EngineProvider(InstallTree install, const Clock& clock, Logger log)
       : install_(std::move(install)), clock_(clock), log_(std::move(log)) {}
 
-  /// Starts loading where no engine for these settings is there yet, or where it failed.
+  /// Starts loading where no engine for these settings is there yet.
   [[nodiscard]] SessionEngines engines_for(const Settings& settings);
 
   /// Every engine somebody holds.

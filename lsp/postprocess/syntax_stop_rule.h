@@ -32,9 +32,6 @@ class SyntaxStopRule final : public StopRule {
   [[nodiscard]] std::string_view reason() const override { return reason_; }
 
  private:
-  struct Line;
-  class Walk;
-
   [[nodiscard]] bool worth_a_look(std::string_view text) const;
   [[nodiscard]] std::optional<std::size_t> stop_by_text(std::string_view text);
   [[nodiscard]] std::optional<std::size_t> stop_at_rest(std::string_view text);

@@ -157,6 +157,29 @@ TEST_CASE("a doc string ends the completion") {
         Stopped{"\n * Adds.\n */", "literal"});
 }
 
+TEST_CASE("blocks that end one after another are no repetition") {
+  const std::string loops =
+      "for (const a of x) {\n    for (const b of a) {\n      for (const c of b) {\n"
+      "        g(c);\n      }\n    }\n  }";
+  CHECK(completed("javascript", "function f(x) {\n  h(x);\n  ^\n}\n", loops + "\n  k();\n") ==
+        Stopped{loops, "statement"});
+  const std::string method =
+      "  def f(x)\n    if x\n      while x.any?\n        g(x)\n      end\n    end\n  end";
+  CHECK(completed("ruby", "class A\n  B = 1\n\n^\nend\n", method + "\n\n  def g\n") ==
+        Stopped{method, "block"});
+  const std::string table = "[\n    0,\n    0,\n    0,\n]";
+  CHECK(completed("python", "x = 1\ny = ^\n", table + "\nz = 2\n") == Stopped{table, "statement"});
+}
+
+TEST_CASE("lines that come again are cut behind the first of them") {
+  CHECK(completed("python", "def f(x):\n^\n",
+                  "    log(show(x))\n    show(x)\n    show(x)\n    show(x)\n") ==
+        Stopped{"    log(show(x))\n    show(x)", "repetition"});
+  CHECK(completed("python", "def f(x):\n^\n",
+                  "    show(x)\n    if x:\n        show(x)\n        show(x)\n        show(x)\n") ==
+        Stopped{"    show(x)\n    if x:\n        show(x)", "repetition"});
+}
+
 TEST_CASE("a completion that never ends is ended") {
   std::string lines;
   for (int i = 0; i < 100; ++i)

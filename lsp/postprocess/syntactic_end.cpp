@@ -26,9 +26,12 @@ struct Line {
   std::size_t begin = 0;
   std::size_t end = 0;  // without the terminator; of the text if it is not complete
   bool complete = false;
-  std::string_view first;  // words of the line, empty for a blank one
+  std::string_view first;  // words of the line, empty where there is no code
   std::string_view last;
   bool first_complete = false;
+  bool blank = false;
+  bool begins_inside = false;  // a string or comment of the lines above
+  bool ends_inside = false;    // one that goes on below
 };
 
 // Walks the tokens from the hole's line on, line by line.
@@ -77,7 +80,17 @@ class Walk {
     const std::size_t newline = text_.find('\n', begin);
     line.complete = newline != std::string_view::npos;
     line.end = line.complete ? newline : text_.size();
+    line.blank = trimmed(text_.substr(begin, line.end - begin)).empty();
+    if (next_ > 0 && tokens_[next_ - 1].end > begin) {
+      const SourceToken& open = tokens_[next_ - 1];
+      line.begins_inside = true;
+      line.ends_inside = open.end > line.end + 1;
+      if (!line.ends_inside && open.cls != TokenClass::comment) {
+        line.first = line.last = text_.substr(open.begin, open.end - open.begin);
+      }
+    }
     for (std::size_t i = next_; i < tokens_.size() && tokens_[i].begin < line.end; ++i) {
+      line.ends_inside = tokens_[i].end > line.end + 1;
       if (tokens_[i].cls == TokenClass::comment) continue;
       const std::string_view word =
           text_.substr(tokens_[i].begin, tokens_[i].end - tokens_[i].begin);
@@ -92,8 +105,10 @@ class Walk {
 
   std::optional<SyntacticEnd> visit(const Line& line) {
     const bool generated_line = line.begin > hole_;
-    if (generated_line && !line.first.empty()) {
-      if (const auto found = dedent(line)) return found;
+    if (generated_line && !line.blank && !line.begins_inside) {
+      if (const auto found = line.first.empty() ? dedented_comment(line) : dedent(line)) {
+        return found;
+      }
     }
     if (const auto found = brackets(line)) return found;
     if (!line.complete || line.end < hole_) return std::nullopt;
@@ -106,9 +121,10 @@ class Walk {
 
   // A line that is indented no more than the one that opened the block is not in it.
   std::optional<SyntacticEnd> dedent(const Line& line) {
-    if (block_indent_ < 0 || inside_brackets() || !line.first_complete) return std::nullopt;
+    if (!line.first_complete) return std::nullopt;
+    const std::size_t outside = std::exchange(outside_, std::string_view::npos);
+    if (!is_dedented(line)) return std::nullopt;
     const std::string_view content = text_.substr(line.begin, line.end - line.begin);
-    if (indent_columns(content, site_.indent.width) > block_indent_) return std::nullopt;
     if (matching_bracket(line.first[0]) != 0) return std::nullopt;
     if (contains(site_.language->block_middles, line.first)) return std::nullopt;
     const bool ends = contains(site_.language->block_ends, line.first);
@@ -116,7 +132,21 @@ class Walk {
       ended_ = true;
       return std::nullopt;
     }
-    return SyntacticEnd{line.begin, "block"};
+    return SyntacticEnd{std::min(outside, line.begin), "block"};
+  }
+
+  // It belongs to what follows the block, unless the block goes on behind it.
+  std::optional<SyntacticEnd> dedented_comment(const Line& line) {
+    if (!is_dedented(line)) return std::nullopt;
+    if (blank_lines_ > 0) return SyntacticEnd{line.begin, "block"};
+    outside_ = std::min(outside_, line.begin);
+    return std::nullopt;
+  }
+
+  bool is_dedented(const Line& line) const {
+    if (block_indent_ < 0 || inside_brackets()) return false;
+    const std::string_view content = text_.substr(line.begin, line.end - line.begin);
+    return indent_columns(content, site_.indent.width) <= block_indent_;
   }
 
   bool is_next_line(std::string_view content) const {
@@ -164,10 +194,12 @@ class Walk {
     ++lines_;
     if (site_.may_begin_below && is_holes_own(line) && lines_ <= 2) return std::nullopt;
     if (site_.extent == Extent::line) return SyntacticEnd{line.end, "line"};
-    if (line.first.empty()) return blank_line(line);
+    if (line.blank && !line.begins_inside) return blank_line(line);
     blank_lines_ = 0;
     if (ended_) return SyntacticEnd{line.end, "block"};
     if (lines_ >= most_lines_) return SyntacticEnd{line.end, "lines"};
+    // A comment is no statement, and half a string is none.
+    if (line.first.empty() || line.ends_inside) return std::nullopt;
     if (inside_brackets() || continues(line.last, site_)) return std::nullopt;
     if (site_.extent == Extent::block) return std::nullopt;
     if (block_indent_ < 0 && opens_block(*site_.language, line.first, line.last)) {
@@ -217,6 +249,8 @@ class Walk {
   int closable_;
   int block_indent_;    // of the line that opened the block the completion is in, or -1
   bool ended_ = false;  // the line in progress is the last
+  // Where comments begin that are not in the block if no line of it follows.
+  std::size_t outside_ = std::string_view::npos;
   int lines_ = 0;
   int blank_lines_ = 0;
 };

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "lsp/context/literals.h"
 #include "lsp/postprocess/repetition.h"
 #include "lsp/postprocess/syntactic_end.h"
 
@@ -42,7 +43,7 @@ std::optional<std::size_t> SyntaxStopRule::end_of_completion(std::string_view te
   if (const auto end = stop_at_repetition(text)) return end;
   if (!look) return std::nullopt;
   if (const auto end = stop_by_text(text)) return end;
-  return site_.extent == Extent::literal ? stop_in_literal(text) : stop_by_syntax();
+  return site_.extent == Extent::literal ? stop_in_literal(text) : stop_by_syntax(text);
 }
 
 // A line end, a closer or a semicolon is new, or a line's first word is complete.
@@ -108,7 +109,18 @@ std::optional<std::size_t> SyntaxStopRule::stop_in_literal(std::string_view text
   return std::nullopt;
 }
 
-std::optional<std::size_t> SyntaxStopRule::stop_by_syntax() {
+// The output ends within a string or comment that it began: half of one looks like code.
+bool SyntaxStopRule::is_in_literal(std::string_view text) const {
+  if (site_.extent == Extent::line && text.find('\n') != std::string_view::npos) return false;
+  const std::string quoted = site_.quote == 0 ? "" : std::string(1, site_.quote);
+  return open_literal(*site_.language, quoted + std::string(text)) != std::string_view::npos;
+}
+
+std::optional<std::size_t> SyntaxStopRule::stop_by_syntax(std::string_view text) {
+  if (is_in_literal(text)) {
+    if (std::ranges::count(text, '\n') < limits_.lines) return std::nullopt;
+    return stop(text.rfind('\n'), "lines");
+  }
   const auto found = find_syntactic_end(site_, limits_.lines, source_);
   if (!found) return std::nullopt;
   const std::size_t hole = site_.before.size();

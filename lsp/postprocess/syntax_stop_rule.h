@@ -37,7 +37,8 @@ class SyntaxStopRule final : public StopRule {
   [[nodiscard]] std::optional<std::size_t> stop_at_rest(std::string_view text);
   [[nodiscard]] std::optional<std::size_t> stop_at_repetition(std::string_view text);
   [[nodiscard]] std::optional<std::size_t> stop_in_literal(std::string_view text);
-  [[nodiscard]] std::optional<std::size_t> stop_by_syntax();
+  [[nodiscard]] std::optional<std::size_t> stop_by_syntax(std::string_view text);
+  [[nodiscard]] bool is_in_literal(std::string_view text) const;
   std::optional<std::size_t> stop(std::size_t keep, std::string_view reason);
 
   const CompletionSite site_;

@@ -51,6 +51,12 @@ TEST_CASE("closers are balanced") {
         "    a();\n  }");
 }
 
+TEST_CASE("brackets in a string that was cut short are none") {
+  const std::string_view function = "def f(a):\n    \"\"\"Does this:\n\n    1) the first";
+  CHECK(accepted("python", "x = 1\n^\n", function) == function);
+  CHECK(accepted("javascript", "foo(^)\n", "'a) b") == "foo('a) b)");
+}
+
 TEST_CASE("the next lines are not repeated") {
   CHECK(accepted("python", "def f():\n    ^\n    return total\n", "total = 1\n    return total") ==
         "    total = 1");

@@ -126,6 +126,57 @@ TEST_CASE("an empty block is filled, and not left") {
         Stopped{"a = 1\n  a", "block"});
 }
 
+TEST_CASE("comments of several lines end nothing") {
+  const std::string script = "a();\n  // one\n  // two\n  /* three\n   * four)\n   */\n  b();";
+  CHECK(completed("javascript", "function f() {\n  ^\n}\n", script + "\n}\n") ==
+        Stopped{script, "closer"});
+  const std::string body = "# one\n    # two\n    # three\n    x = a\n    return x";
+  CHECK(completed("python", "def f(a):\n    ^\n", body + "\n\ny = 1\n") == Stopped{body, "block"});
+  const std::string documented = "/// One.\n/// Two.\n/// Three.\nfn f() {\n    g();\n}";
+  CHECK(completed("rust", "fn a() {}\n\n^\n", documented + "\n\nfn b() {}\n") ==
+        Stopped{documented, "statement"});
+  const std::string entries = "{\n    # one\n    # two\n    'a': 1,\n}";
+  CHECK(completed("python", "x = 1\ny = ^\n", entries + "\nz = 2\n") ==
+        Stopped{entries, "statement"});
+}
+
+TEST_CASE("comments in front of what follows a block are not in it") {
+  const std::string_view source = "def f(a):\n    ^\n";
+  CHECK(completed("python", source, "b = a\n    return b\n\n# Next.\ndef g():\n") ==
+        Stopped{"b = a\n    return b", "block"});
+  CHECK(completed("python", source, "b = a\n    return b\n# Next.\ndef g():\n") ==
+        Stopped{"b = a\n    return b", "block"});
+  CHECK(completed("python", source, "b = a\n# c = a\n    return b\n\nx = 1\n") ==
+        Stopped{"b = a\n# c = a\n    return b", "block"});
+}
+
+TEST_CASE("strings of several lines are completed") {
+  const std::string function =
+      "def f(a):\n    \"\"\"Adds one.\n\n    1) It's quick.\n\n\n    Args:\n        a: x\n    "
+      "\"\"\"\n"
+      "    return a + 1";
+  CHECK(completed("python", "x = 1\n^\n", function + "\n\ny = 1\n") == Stopped{function, "block"});
+  const std::string query = "'''\nselect (a\nfrom b; c)\n'''";
+  CHECK(completed("python", "x = 1\ny = ^\n", query + "\nz = 1\n") == Stopped{query, "statement"});
+  const std::string page = "`\n<p>one;</p>\n\n\n}) ${two}\n`;";
+  CHECK(completed("javascript", "x();\nconst y = ^\n", page + "\nz();\n") ==
+        Stopped{page, "statement"});
+  const std::string raw = "`\n(one\n}\n`";
+  CHECK(completed("go", "package p\n\nfunc f() {\n\ta()\n\tx := ^\n}\n", raw + "\n\tb()\n") ==
+        Stopped{raw, "statement"});
+}
+
+TEST_CASE("half a string is no code") {
+  CHECK(completed("javascript", "x();\nconst y = ^\n", "'a; b)';\nz();\n") ==
+        Stopped{"'a; b)';", "statement"});
+  CHECK(completed("c", "void f() {\n  a();\n  ^\n}\n", "g(\"a) b; \\\" }\", '\"');\n  h();\n") ==
+        Stopped{"g(\"a) b; \\\" }\", '\"');", "statement"});
+  CHECK(completed("rust", "fn f() {\n    a();\n    ^\n}\n", "g('\"', \"b) c\");\n    h();\n") ==
+        Stopped{"g('\"', \"b) c\");", "statement"});
+  CHECK(completed("python", "x = f(\"^\")\n", "a\", \"b) c\")\ny = 1\n") ==
+        Stopped{"a\", \"b) c\")", "line"});
+}
+
 TEST_CASE("a closer that nothing opened ends the completion before it") {
   CHECK(completed("javascript", "foo(\n  a,\n  ^\n)\n", "b)\nbar(") == Stopped{"b", "closer"});
   CHECK(completed("python", "x = foo(^)\n", "a, b)\ny = 1\n") == Stopped{"a, b)", "statement"});

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "lsp/context/literals.h"
+#include "lsp/postprocess/overlap.h"
 #include "lsp/postprocess/repetition.h"
 #include "lsp/postprocess/syntactic_end.h"
 
@@ -26,8 +27,7 @@ std::size_t without_trailing_space(std::string_view text) {
 SyntaxStopRule::SyntaxStopRule(CompletionSite site, StopLimits limits)
     : site_(std::move(site)),
       limits_(limits),
-      source_(*site_.language, site_.before, site_.before_tree),
-      rest_(trimmed(std::string_view(site_.rest).substr(site_.replaceable))) {}
+      source_(*site_.language, site_.before, site_.before_tree) {}
 
 std::optional<std::size_t> SyntaxStopRule::stop(std::size_t keep, std::string_view reason) {
   reason_ = reason;
@@ -94,10 +94,8 @@ std::optional<std::size_t> SyntaxStopRule::stop_at_repetition(std::string_view t
   return end ? stop(without_trailing_space(text.substr(0, *end)), "repetition") : std::nullopt;
 }
 
-// The rest of the hole's line, where it is long enough not to come by chance.
 std::optional<std::size_t> SyntaxStopRule::stop_at_rest(std::string_view text) {
-  if (rest_.size() < 3) return std::nullopt;
-  const std::size_t at = text.find(rest_);
+  const std::size_t at = find_rest_of_line(text, site_);
   if (at == std::string_view::npos) return std::nullopt;
   return stop(at, "suffix");
 }

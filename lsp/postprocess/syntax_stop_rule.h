@@ -25,8 +25,6 @@ struct StopLimits {
 class SyntaxStopRule final : public StopRule {
  public:
   explicit SyntaxStopRule(CompletionSite site, StopLimits limits = {});
-  SyntaxStopRule(const SyntaxStopRule&) = delete;  // rest_ points into site_
-  SyntaxStopRule& operator=(const SyntaxStopRule&) = delete;
 
   [[nodiscard]] std::optional<std::size_t> end_of_completion(std::string_view text) override;
   [[nodiscard]] std::string_view reason() const override { return reason_; }
@@ -44,8 +42,7 @@ class SyntaxStopRule final : public StopRule {
   const CompletionSite site_;
   const StopLimits limits_;
   GrowingSource source_;
-  std::string_view rest_;  // of the hole's line that is not replaceable, trimmed
-  std::size_t seen_ = 0;   // bytes of the output looked at
+  std::size_t seen_ = 0;  // bytes of the output looked at
   std::string_view reason_;
 };
 

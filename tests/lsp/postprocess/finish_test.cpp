@@ -72,6 +72,12 @@ TEST_CASE("the middle of a line gets what fits there") {
   CHECK(accepted("python", "x = ^ + second\n", "first + second") == "x = first + second");
   CHECK(accepted("python", "x = foo(^, b)\n", "a, b)\ny = 1\n") == "x = foo(a, b)");
   CHECK(accepted("python", "if ^ == 1:\n", "x\nfoo()") == "if x == 1:");
+  CHECK(accepted("python", "if ^ and y:\n", "data") == "if data and y:");
+  CHECK(accepted("python", "if x == ^ and y:\n", "a") == "if x == a and y:");
+  CHECK(accepted("python", "for ^ in xs:\n", "i") == "for i in xs:");
+  CHECK(accepted("python", "for ^ in xs:\n", "i in xs:") == "for i in xs:");
+  CHECK(accepted("python", "x = self.^name\n", "first_name") == "x = self.first_name");
+  CHECK(accepted("lua", "if x then ^ end\n", "send") == "if x then send end");
   CHECK_FALSE(may_ask_automatically(CompletionCase("python", "pri^nt(x)\n").site));
   CHECK(may_ask_automatically(CompletionCase("python", "pri^(x)\n").site));
   CHECK(may_ask_automatically(CompletionCase("python", "print(^x)\n").site));

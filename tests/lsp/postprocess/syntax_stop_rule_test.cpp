@@ -191,6 +191,8 @@ TEST_CASE("text that follows the cursor is not written again") {
   CHECK(completed("python", "def f(x):\n    if x:\n        ^\n    return total\n",
                   "y = 1\n        return total\n    z\n") == Stopped{"y = 1", "suffix"});
   CHECK(completed("python", "x = ^ + second\n", "first + second\n") == Stopped{"first ", "suffix"});
+  CHECK(completed("lua", "if x then ^ end\n", "append(endings) end\n") ==
+        Stopped{"append(endings) ", "suffix"});
 }
 
 TEST_CASE("a completion in a comment or string stays on its line") {

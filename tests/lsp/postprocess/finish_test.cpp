@@ -92,6 +92,12 @@ TEST_CASE("indentation is that of the file") {
   CHECK(accepted("python", "def f():\n    a = 1\n^\n", "\tb = 2") == "    b = 2");
 }
 
+TEST_CASE("a file without indentation takes that of the suggestion") {
+  CHECK(accepted("go", "package p\n\n^\n", "func f() {\n\tg()\n}") == "func f() {\n\tg()\n}");
+  CHECK(accepted("javascript", "^", "f(() => {\n  g();\n});") == "f(() => {\n  g();\n});");
+  CHECK(accepted("makefile", "A = a \\\n    b\nall: a\n^\n", "\tcc a.c") == "\tcc a.c");
+}
+
 TEST_CASE("lines end as they do in the file") {
   CHECK(accepted("python", "a = 1\r\n^\r\n", "if a:\n    b()") == "if a:\r\n    b()");
   CHECK(accepted("python", "a = 1\n^\n", "if a:\r\n    b()") == "if a:\n    b()");

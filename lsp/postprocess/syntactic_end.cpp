@@ -127,12 +127,25 @@ class Walk {
     const std::string_view content = text_.substr(line.begin, line.end - line.begin);
     if (matching_bracket(line.first[0]) != 0) return std::nullopt;
     if (contains(site_.language->block_middles, line.first)) return std::nullopt;
+    if (stands_at_margin(line)) return std::nullopt;
     const bool ends = contains(site_.language->block_ends, line.first);
     if (ends && !is_next_line(content)) {
       ended_ = true;
       return std::nullopt;
     }
     return SyntacticEnd{std::min(outside, line.begin), "block"};
+  }
+
+  // Labels, the cases of a switch, access specifiers and directives of the preprocessor.
+  bool stands_at_margin(const Line& line) const {
+    if (site_.language->blocks != BlockStyle::brackets) return false;
+    static constexpr std::string_view kWords[] = {"case", "default", "public", "private",
+                                                  "protected"};
+    if (contains(kWords, line.first)) return true;
+    if (line.first.size() > 1 && line.first.starts_with('#')) return true;
+    const std::size_t end = line.first.data() + line.first.size() - text_.data();
+    const std::string_view behind = text_.substr(end);
+    return is_word_character(line.first[0]) && behind.starts_with(':') && !behind.starts_with("::");
   }
 
   // It belongs to what follows the block, unless the block goes on behind it.

@@ -177,6 +177,20 @@ TEST_CASE("half a string is no code") {
         Stopped{"a\", \"b) c\")", "line"});
 }
 
+TEST_CASE("labels, cases and directives at the margin of a block are in it") {
+  const auto filled = [](std::string_view language_id, std::string_view source,
+                         const std::string& block) {
+    CHECK(completed(language_id, source, block + "\n}\n") == Stopped{block, "closer"});
+  };
+  filled("go", "package p\nfunc f(x int) {\n\tswitch x {\n\t^\n\t}\n}\n",
+         "case 1:\n\t\tg()\n\tcase 2:\n\t\th()\n\tdefault:\n\t\tk()");
+  filled("c", "int f(void) {\n    ^\n}\n",
+         "int r = g();\n    if (r) goto out;\n    h();\nout:\n    return r;");
+  filled("c", "int f(void) {\n    ^\n}\n",
+         "int r = g();\n#ifdef X\n    h();\n#endif\n    return r;");
+  filled("cpp", "class A {\n^\n};\n", "public:\n  A();\n\nprivate:\n  int a_;");
+}
+
 TEST_CASE("a closer that nothing opened ends the completion before it") {
   CHECK(completed("javascript", "foo(\n  a,\n  ^\n)\n", "b)\nbar(") == Stopped{"b", "closer"});
   CHECK(completed("python", "x = foo(^)\n", "a, b)\ny = 1\n") == Stopped{"a, b)", "statement"});

@@ -126,6 +126,20 @@ std::size_t statement_end_before(std::size_t offset, std::size_t least, const Te
   return offset;
 }
 
+// As much of the line from `begin` on as fits, in whole characters.
+std::size_t end_within_line(std::size_t begin, std::size_t line_end, const TokenBuffer& tokens,
+                            int budget) {
+  constexpr std::size_t kBytesPerToken = 4;
+  const std::string_view text = tokens.document().text.view();
+  std::size_t bytes = kBytesPerToken * static_cast<std::size_t>(std::max(0, budget));
+  for (; bytes > 0; bytes = bytes * 3 / 4) {
+    std::size_t end = std::min(begin + bytes, line_end);
+    while (end > begin && (static_cast<unsigned char>(text[end]) & 0xC0) == 0x80) --end;
+    if (tokens.count(begin, end) <= budget) return end;
+  }
+  return begin;
+}
+
 std::size_t place_suffix_end(std::size_t begin, const TokenBuffer& tokens, const SyntaxTree* tree,
                              int budget) {
   const Text& text = tokens.document().text;
@@ -141,6 +155,7 @@ std::size_t place_suffix_end(std::size_t begin, const TokenBuffer& tokens, const
     if (total * 2 < budget) half = end;
   }
   if (end == text.size()) return end;
+  if (end == begin) return end_within_line(begin, text.line_end(line), tokens, budget);
   return statement_end_before(end, half, text, tree);
 }
 

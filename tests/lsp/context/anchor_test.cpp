@@ -5,10 +5,12 @@
 #include "support/thread_clock.h"
 #include "tests/helpers/catch.h"
 #include "tests/helpers/completion_case.h"
+#include "tests/helpers/tiny_tokenizer.h"
 
 using namespace caretd;
 using namespace caretd::lsp;
 using caretd::test::CompletionCase;
+using caretd::test::tiny_tokenizer;
 
 TEST_CASE("an anchor deep in nested code is placed as quickly as elsewhere") {
   std::string source = "function f(x) {\n";
@@ -33,4 +35,25 @@ TEST_CASE("an anchor deep in nested code is placed as quickly as elsewhere") {
   const std::string_view text = place.document->text.view();
   CHECK(
       text.substr(anchor.suffix_begin, anchor.suffix_end - anchor.suffix_begin).ends_with(");\n"));
+}
+
+TEST_CASE("the rest of a line that is longer than the budget is cut to it") {
+  for (const std::string_view words :
+       {"some words of prose ", "des mots à côté ", "日本語の文章"}) {
+    std::string line;
+    while (line.size() < 4000) line += words;
+    const CompletionCase place("markdown", "# Title\n\n" + line + "^" + line + "\n\nMore.\n");
+    const auto tokens = TokenBuffer::build(place.document, tiny_tokenizer(), nullptr);
+    const AnchorBudget budget;
+    const Anchor anchor =
+        place_anchor(place.query, place.site, *tokens, place.tree.get(), budget, {});
+    const int size = tokens->count(anchor.suffix_begin, anchor.suffix_end);
+    CHECK(size <= budget.suffix);
+    CHECK(size * 2 > budget.suffix);
+    const std::string_view text = place.document->text.view();
+    const std::string_view suffix =
+        text.substr(anchor.suffix_begin, anchor.suffix_end - anchor.suffix_begin);
+    CHECK(line.starts_with(suffix));
+    CHECK(is_valid_utf8(suffix));
+  }
 }

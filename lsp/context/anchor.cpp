@@ -48,10 +48,10 @@ std::size_t node_border_from(std::size_t line, std::size_t end, const Text& text
     if (ts_node_is_null(child)) return line;
     if (ts_node_start_byte(child) < offset) {
       // This one began above; the next may begin in time, else look inside.
-      const TSNode next = ts_node_next_sibling(child);
-      const bool usable = !ts_node_is_null(next) && is_block(node, tree->language()) &&
-                          text.line_of(ts_node_start_byte(next)) < end;
-      if (!usable) {
+      const bool in_time =
+          is_block(node, tree->language()) && text.line_of(ts_node_end_byte(child)) < end;
+      const TSNode next = in_time ? ts_node_next_sibling(child) : TSNode{};
+      if (ts_node_is_null(next) || text.line_of(ts_node_start_byte(next)) >= end) {
         node = child;
         continue;
       }
@@ -112,18 +112,32 @@ std::size_t statement_end_before(std::size_t offset, std::size_t least, const Te
     }
     return offset;
   }
-  const auto at = static_cast<std::uint32_t>(offset - 1);
-  TSNode node = ts_node_descendant_for_byte_range(tree->root(), at, at);
-  for (; !ts_node_is_null(node); node = ts_node_parent(node)) {
-    const TSNode parent = ts_node_parent(node);
-    if (ts_node_is_null(parent) || !is_block(parent, tree->language())) continue;
-    TSNode last = node;
-    if (ts_node_end_byte(last) > offset) last = ts_node_prev_sibling(node);
+  const std::vector<TSNode> around = nodes_around(*tree, offset - 1, offset - 1);
+  for (std::size_t i = around.size() - 1; i > 0; --i) {
+    const bool goes_on = ts_node_end_byte(around[i]) > offset;
+    // What ends further out does so in front of this one.
+    if (goes_on && end_of_line_after(ts_node_start_byte(around[i])) <= least) break;
+    if (!is_block(around[i - 1], tree->language())) continue;
+    const TSNode last = goes_on ? ts_node_prev_sibling(around[i]) : around[i];
     if (ts_node_is_null(last)) continue;
     const std::size_t end = end_of_line_after(ts_node_end_byte(last));
     if (end <= offset && end > least) return end;
   }
   return offset;
+}
+
+// As much of the line from `begin` on as fits, in whole characters.
+std::size_t end_within_line(std::size_t begin, std::size_t line_end, const TokenBuffer& tokens,
+                            int budget) {
+  constexpr std::size_t kBytesPerToken = 4;
+  const std::string_view text = tokens.document().text.view();
+  std::size_t bytes = kBytesPerToken * static_cast<std::size_t>(std::max(0, budget));
+  for (; bytes > 0; bytes = bytes * 3 / 4) {
+    std::size_t end = std::min(begin + bytes, line_end);
+    while (end > begin && (static_cast<unsigned char>(text[end]) & 0xC0) == 0x80) --end;
+    if (tokens.count(begin, end) <= budget) return end;
+  }
+  return begin;
 }
 
 std::size_t place_suffix_end(std::size_t begin, const TokenBuffer& tokens, const SyntaxTree* tree,
@@ -141,6 +155,7 @@ std::size_t place_suffix_end(std::size_t begin, const TokenBuffer& tokens, const
     if (total * 2 < budget) half = end;
   }
   if (end == text.size()) return end;
+  if (end == begin) return end_within_line(begin, text.line_end(line), tokens, budget);
   return statement_end_before(end, half, text, tree);
 }
 

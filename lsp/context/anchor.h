@@ -57,8 +57,9 @@ inline constexpr std::size_t kTypedBytesAtMost = 600;
 /// A new anchor for the hole. P ends where the hole's line begins and starts at a top-level node;
 /// where the previous start (if `previous` knows it) still fits the budget it stays, else P is cut
 /// to three quarters of the budget, so that starts move in strides of at least a quarter. S starts
-/// behind what the completion may replace and ends where a statement does; an intact one that
-/// starts there is taken over. `tree` may be null. A pure function.
+/// behind what the completion may replace and ends where a statement does, or within the hole's
+/// line where that is longer than the budget; an intact one that starts there is taken over. `tree`
+/// may be null. A pure function.
 [[nodiscard]] Anchor place_anchor(const PromptQuery& query, const CompletionSite& site,
                                   const TokenBuffer& tokens, const SyntaxTree* tree,
                                   const AnchorBudget& budget,

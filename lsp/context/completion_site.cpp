@@ -142,6 +142,9 @@ void describe_lines(CompletionSite& site, const PromptQuery& query) {
   site.inside_word = !site.before.empty() && is_word_character(site.before.back()) &&
                      !site.rest.empty() && is_word_character(site.rest.front());
   site.indent = detect_indent(text, line);
+  // A recipe begins with a tab, whatever lines that are continued begin with.
+  const std::string_view id = query.document->language_id;
+  if (id == "makefile" || id == "make") site.indent.known = false;
 }
 
 struct LineEnds {

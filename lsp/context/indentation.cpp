@@ -49,6 +49,7 @@ IndentStyle detect_indent(const Text& text, std::size_t around_line) {
     previous = columns;
   }
   IndentStyle style;
+  style.known = tabs > 0 || spaces > 0;
   style.tabs = tabs > spaces;
   const auto most = std::ranges::max_element(steps, {}, [](const auto& s) { return s.second; });
   if (!style.tabs && most != steps.end()) style.width = most->first;

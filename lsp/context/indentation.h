@@ -12,6 +12,8 @@ namespace caretd::lsp {
 struct IndentStyle {
   bool tabs = false;
   int width = 4;  ///< columns of one level; of a tab where `tabs`
+  /// False: no line near is indented, so `tabs` and `width` say nothing.
+  bool known = true;
 
   friend bool operator==(const IndentStyle&, const IndentStyle&) = default;
 };

@@ -23,6 +23,10 @@ struct LineScan {
 };
 [[nodiscard]] LineScan scan_line(const Language& language, std::string_view line);
 
+/// Where the string or block comment begins that is still open at the end of `text`, which begins
+/// in code; npos where none is. A string of one line is open until the line ends.
+[[nodiscard]] std::size_t open_literal(const Language& language, std::string_view text);
+
 /// What ends the literal that was just opened by the end of `typed`: """, ''' or the end of a
 /// block comment; empty if none was.
 [[nodiscard]] std::string_view opened_literal(const Language& language, std::string_view typed);

@@ -11,6 +11,9 @@ namespace {
 // Two edits belong to one region if so few bytes lie between them.
 constexpr std::size_t kSameRegion = 200;
 
+// More than a prompt has room for: a line of minified code is left out unread.
+constexpr std::size_t kLongestPiece = std::size_t{16} << 10;
+
 bool overlaps(const ShownStretch& shown, std::uint64_t document_id, std::size_t begin,
               std::size_t end) {
   return shown.document_id == document_id && begin < shown.end && end > shown.begin;
@@ -20,19 +23,22 @@ std::size_t line_end_with_terminator(const Text& text, std::size_t line) {
   return line + 1 < text.line_count() ? text.line_start(line + 1) : text.size();
 }
 
-RelatedPiece make_piece(PieceKind kind, const OpenFile& file, std::size_t begin, std::size_t end,
-                        std::size_t max_lines) {
+// Nothing where it is too long to be of use.
+std::optional<RelatedPiece> make_piece(PieceKind kind, const OpenFile& file, std::size_t begin,
+                                       std::size_t end, std::size_t max_lines) {
   const Text& text = file.document->text;
   const std::size_t first = text.line_of(begin);
   const std::size_t last = std::min(text.line_of(end > begin ? end - 1 : end),
                                     first + std::max<std::size_t>(max_lines, 1) - 1);
+  const std::size_t piece_end = line_end_with_terminator(text, last);
+  if (piece_end - text.line_start(first) > kLongestPiece) return std::nullopt;
   RelatedPiece piece;
   piece.kind = kind;
   piece.uri = file.document->uri;
   piece.path = file.path;
   piece.language = &find_language(file.document->language_id, file.document->uri);
   piece.begin = text.line_start(first);
-  piece.end = line_end_with_terminator(text, last);
+  piece.end = piece_end;
   piece.text = redact(text.view().substr(piece.begin, piece.end - piece.begin),
                       redaction_state_at(text.view(), piece.begin));
   if (!piece.text.empty() && piece.text.back() != '\n') piece.text += '\n';
@@ -72,9 +78,9 @@ void add_definitions(std::vector<RelatedPiece>& pieces, std::span<const std::str
       const std::optional<Definition> found = known[i].find(name);
       if (!found) continue;
       if (overlaps(shown, file.document->id, found->begin, found->end)) break;
-      RelatedPiece piece =
+      std::optional<RelatedPiece> piece =
           make_piece(PieceKind::definition, file, found->begin, found->end, options.lines);
-      if (!is_covered(pieces, piece)) pieces.push_back(std::move(piece));
+      if (piece && !is_covered(pieces, *piece)) pieces.push_back(*std::move(piece));
       break;
     }
   }
@@ -94,8 +100,9 @@ void add_recent_edits(std::vector<RelatedPiece>& pieces, std::span<const OpenFil
     const std::size_t last = std::min(text.line_of(region.end) + 1, text.line_count() - 1);
     const std::size_t end = line_end_with_terminator(text, last);
     if (overlaps(shown, region.document_id, begin, end)) continue;
-    RelatedPiece piece = make_piece(PieceKind::recent_edit, *file, begin, end, options.lines);
-    if (!is_covered(pieces, piece)) pieces.push_back(std::move(piece));
+    std::optional<RelatedPiece> piece =
+        make_piece(PieceKind::recent_edit, *file, begin, end, options.lines);
+    if (piece && !is_covered(pieces, *piece)) pieces.push_back(*std::move(piece));
   }
 }
 

@@ -27,11 +27,10 @@ bool is_key_character(char c) {
   return is_alnum(c) || c == '_' || c == '-' || c == '.' || c == '+' || c == '/' || c == '=';
 }
 
-std::size_t run_of_key_characters(std::string_view line, std::size_t begin) {
-  std::size_t end = begin;
-  while (end < line.size() && is_key_character(line[end])) ++end;
-  return end;
-}
+// Names, types and what stands between them and the sign that assigns are shorter than this.
+constexpr std::size_t kLookBack = 256;
+// Whether a value is random shows in its beginning, however long it is.
+constexpr std::size_t kSample = 256;
 
 struct Makeup {
   int lower = 0;
@@ -117,20 +116,13 @@ constexpr KnownForm kKnownForms[] = {
     {"eyJ", 40},
 };
 
-std::optional<SecretSpan> known_form_at(std::string_view line, std::size_t at) {
-  if (at > 0 && (is_alnum(line[at - 1]) || line[at - 1] == '_')) return std::nullopt;
-  for (const KnownForm& form : kKnownForms) {
-    if (!line.substr(at).starts_with(form.prefix)) continue;
-    const std::size_t body = at + form.prefix.size();
-    const std::size_t end = run_of_key_characters(line, body);
-    const std::string_view token = line.substr(body, end - body);
-    const Makeup makeup = makeup_of(token);
-    const bool random = makeup.digits > 0 && makeup.lower + makeup.upper > 0 && entropy(token) >= 3;
-    if (token.size() >= form.length && random && !looks_like_words(token)) {
-      return SecretSpan{at, end};
-    }
-  }
-  return std::nullopt;
+// `token` is what follows the prefix.
+bool has_form(const KnownForm& form, std::string_view token) {
+  if (token.size() < form.length) return false;
+  token = token.substr(0, kSample);
+  const Makeup makeup = makeup_of(token);
+  const bool random = makeup.digits > 0 && makeup.lower + makeup.upper > 0 && entropy(token) >= 3;
+  return random && !looks_like_words(token);
 }
 
 // ---- values assigned to a telling name -----------------------------------------------------
@@ -163,7 +155,9 @@ bool is_random_value(std::string_view value, bool password) {
 
 // The name that ends in front of the assignment at `at`, quotes and brackets around it left out.
 std::string_view name_before(std::string_view line, std::size_t at) {
-  std::size_t end = at;
+  line = line.substr(0, at);
+  line.remove_prefix(line.size() - std::min(line.size(), kLookBack));
+  std::size_t end = line.size();
   while (end > 0 && (line[end - 1] == ' ' || line[end - 1] == '\t' || line[end - 1] == '"' ||
                      line[end - 1] == '\'' || line[end - 1] == ']')) {
     --end;
@@ -178,40 +172,19 @@ std::string_view name_before(std::string_view line, std::size_t at) {
 
 // `const apiKey: string =`: the name stands in front of the type.
 std::string_view name_before_type(std::string_view line, std::size_t at) {
-  const std::size_t colon = line.substr(0, at).rfind(':');
-  if (colon == std::string_view::npos || colon + 1 >= at) return {};
-  return name_before(line, colon);
+  const std::size_t first = at - std::min(at, kLookBack);
+  const std::size_t colon = line.substr(first, at - first).rfind(':');
+  if (colon == std::string_view::npos || first + colon + 1 >= at) return {};
+  return name_before(line, first + colon);
 }
 
-std::optional<SecretSpan> assigned_value_at(std::string_view line, std::size_t at) {
-  if (line[at] != '=' && line[at] != ':') return std::nullopt;
-  std::size_t name_end = at;
-  if (line[at] == '=' && at > 0 && line[at - 1] == ':') --name_end;
-  const std::string_view type_name = name_before_type(line, at);
-  const std::string_view name =
-      ends_with_secret_word(name_before(line, name_end)) ? name_before(line, name_end) : type_name;
-  if (!ends_with_secret_word(name)) return std::nullopt;
-  std::size_t begin = at + 1;
-  while (begin < line.size() && (line[begin] == ' ' || line[begin] == '>' || line[begin] == '=')) {
-    ++begin;
-  }
-  if (begin >= line.size()) return std::nullopt;
-  const char quote = line[begin];
-  if (quote == '"' || quote == '\'' || quote == '`') {
-    const std::size_t end = line.find(quote, begin + 1);
-    // A literal that is still being typed goes to the end of the line.
-    const SecretSpan span{begin + 1, std::min(end, line.size())};
-    const std::string_view value = line.substr(span.begin, span.end - span.begin);
-    return is_random_value(value, names_a_password(name)) ? std::optional(span) : std::nullopt;
-  }
-  // Without quotes (shell, YAML, properties) only what can be no expression counts.
-  const std::size_t end = run_of_key_characters(line, begin);
-  const std::string_view value = line.substr(begin, end - begin);
-  const bool alone = end == line.size() || line[end] == ' ' || line[end] == '\t';
-  const bool random = value.size() >= 16 && makeup_of(value).digits >= 2 && entropy(value) >= 3.3;
+// Without quotes (shell, YAML, properties) only what can be no expression counts.
+bool is_random_word(std::string_view value) {
+  if (value.size() < 16) return false;
+  value = value.substr(0, kSample);
   const bool identifier = value.find('_') != std::string_view::npos;
-  if (!alone || !random || identifier || looks_like_words(value)) return std::nullopt;
-  return SecretSpan{begin, end};
+  const bool random = makeup_of(value).digits >= 2 && entropy(value) >= 3.3;
+  return random && !identifier && !looks_like_words(value);
 }
 
 // scheme://user:password@host
@@ -230,29 +203,77 @@ std::optional<SecretSpan> url_password_at(std::string_view line, std::size_t at)
   return SecretSpan{begin + colon + 1, begin + sign};
 }
 
-std::optional<SecretSpan> bearer_at(std::string_view line, std::size_t at) {
+}  // namespace
+
+std::size_t SecretScanner::end_of_run(std::size_t begin) {
+  if (begin >= run_begin_ && begin < run_end_) return run_end_;
+  run_begin_ = begin;
+  run_end_ = begin;
+  while (run_end_ < line_.size() && is_key_character(line_[run_end_])) ++run_end_;
+  return run_end_;
+}
+
+std::optional<SecretSpan> SecretScanner::known_form_at(std::size_t at) {
+  if (at > 0 && (is_alnum(line_[at - 1]) || line_[at - 1] == '_')) return std::nullopt;
+  for (const KnownForm& form : kKnownForms) {
+    if (!line_.substr(at).starts_with(form.prefix)) continue;
+    const std::size_t body = at + form.prefix.size();
+    const std::size_t end = end_of_run(body);
+    if (has_form(form, line_.substr(body, end - body))) return SecretSpan{at, end};
+  }
+  return std::nullopt;
+}
+
+std::optional<SecretSpan> SecretScanner::assigned_value_at(std::size_t at) {
+  if (line_[at] != '=' && line_[at] != ':') return std::nullopt;
+  std::size_t name_end = at;
+  if (line_[at] == '=' && at > 0 && line_[at - 1] == ':') --name_end;
+  const std::string_view type_name = name_before_type(line_, at);
+  const std::string_view name = ends_with_secret_word(name_before(line_, name_end))
+                                    ? name_before(line_, name_end)
+                                    : type_name;
+  if (!ends_with_secret_word(name)) return std::nullopt;
+  std::size_t begin = at + 1;
+  while (begin < line_.size() &&
+         (line_[begin] == ' ' || line_[begin] == '>' || line_[begin] == '=')) {
+    ++begin;
+  }
+  if (begin >= line_.size()) return std::nullopt;
+  const char quote = line_[begin];
+  if (quote == '"' || quote == '\'' || quote == '`') {
+    const std::size_t end = line_.find(quote, begin + 1);
+    // A literal that is still being typed goes to the end of the line.
+    const SecretSpan span{begin + 1, std::min(end, line_.size())};
+    const std::string_view value = line_.substr(span.begin, span.end - span.begin);
+    return is_random_value(value, names_a_password(name)) ? std::optional(span) : std::nullopt;
+  }
+  const std::size_t end = end_of_run(begin);
+  const bool alone = end == line_.size() || line_[end] == ' ' || line_[end] == '\t';
+  if (!alone || !is_random_word(line_.substr(begin, end - begin))) return std::nullopt;
+  return SecretSpan{begin, end};
+}
+
+std::optional<SecretSpan> SecretScanner::bearer_at(std::size_t at) {
   for (const std::string_view scheme : {"Bearer ", "Basic "}) {
-    if (!line.substr(at).starts_with(scheme)) continue;
+    if (!line_.substr(at).starts_with(scheme)) continue;
     const std::size_t begin = at + scheme.size();
-    const std::size_t end = run_of_key_characters(line, begin);
-    const std::string_view value = line.substr(begin, end - begin);
+    const std::size_t end = end_of_run(begin);
+    const std::string_view value = line_.substr(begin, end - begin);
     if (value.size() >= 16 && is_random_value(value, false)) return SecretSpan{begin, end};
   }
   return std::nullopt;
 }
 
-}  // namespace
-
-std::optional<SecretSpan> secret_value_at(std::string_view line, std::size_t at) {
-  if (const auto span = known_form_at(line, at)) return span;
-  switch (line[at]) {
+std::optional<SecretSpan> SecretScanner::secret_at(std::size_t at) {
+  if (const auto span = known_form_at(at)) return span;
+  switch (line_[at]) {
     case '=':
-      return assigned_value_at(line, at);
+      return assigned_value_at(at);
     case ':':
-      if (const auto span = url_password_at(line, at)) return span;
-      return assigned_value_at(line, at);
+      if (const auto span = url_password_at(line_, at)) return span;
+      return assigned_value_at(at);
     case 'B':
-      return bearer_at(line, at);
+      return bearer_at(at);
     default:
       return std::nullopt;
   }

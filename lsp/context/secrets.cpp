@@ -55,8 +55,9 @@ std::vector<SecretSpan> find_secrets(std::string_view line, RedactionState& stat
     if (part->begin < part->end) found.push_back(*part);
     return found;
   }
+  SecretScanner scanner(line);
   for (std::size_t at = 0; at < line.size();) {
-    const std::optional<SecretSpan> span = secret_value_at(line, at);
+    const std::optional<SecretSpan> span = scanner.secret_at(at);
     if (span && span->begin < span->end) {
       found.push_back(*span);
       at = span->end;

@@ -26,7 +26,7 @@ std::size_t word_begin(std::string_view text, std::size_t offset) {
 
 std::string first_line(std::string_view text) {
   const std::size_t begin = std::min(text.find_first_not_of(" \t\r\n"), text.size());
-  return std::string(text.substr(begin, text.find('\n', begin) - begin));
+  return std::string(text.substr(begin, text.find_first_of("\r\n", begin) - begin));
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "lsp/context/literals.h"
 #include "lsp/syntax/growing_source.h"
 
 namespace caretd::lsp {
@@ -33,10 +34,13 @@ Closers match_closers(const CompletionSite& site, std::string_view completion) {
   }
   GrowingSource source(*site.language, site.before, site.before_tree);
   source.append(completion);
+  // What the token budget cut short within a string or comment is no code.
+  const std::size_t literal = open_literal(*site.language, completion.substr(code_begin));
   std::string open = site.open_brackets;
   const std::size_t hole = site.before.size();
   for (const SourceToken& token : source.tokens_from(site.line_begin)) {
     if (token.begin < hole + code_begin) continue;
+    if (token.begin - hole - code_begin >= literal) break;
     const char bracket = source.text()[token.begin];
     if (token.cls == TokenClass::opener) result.left_open.push_back(bracket);
     if (token.cls != TokenClass::closer) continue;

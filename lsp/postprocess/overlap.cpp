@@ -10,6 +10,8 @@ namespace {
 
 // A cut line has to be so long before its beginning counts as a repetition.
 constexpr std::size_t kTellingBeginning = 6;
+// The rest of a line has to be so long not to come by chance.
+constexpr std::size_t kTellingRest = 3;
 
 std::vector<std::string_view> lines_of(std::string_view text) {
   std::vector<std::string_view> lines;
@@ -20,6 +22,26 @@ std::vector<std::string_view> lines_of(std::string_view text) {
     begin = end + 1;
   }
   return lines;
+}
+
+std::string_view rest_of_line(const CompletionSite& site) {
+  return trimmed(std::string_view(site.rest).substr(site.replaceable));
+}
+
+// The word that `text` begins with; empty if it begins with none.
+std::string_view leading_word(std::string_view text) {
+  const auto end = std::ranges::find_if_not(text, is_word_character);
+  return text.substr(0, static_cast<std::size_t>(end - text.begin()));
+}
+
+// Whether the rest of the line may begin at `at`: "data" does not end in the "a" of "and". Where no
+// space is in front of the rest, what was typed and it may have been one word.
+bool begins_word(std::string_view completion, std::size_t at, const CompletionSite& site) {
+  const std::string_view rest = std::string_view(site.rest).substr(site.replaceable);
+  const bool spaced = rest.starts_with(' ') || rest.starts_with('\t');
+  if (!spaced || !is_word_character(trimmed(rest).front())) return true;
+  const std::string_view before = at > 0 ? completion.substr(0, at) : site.typed();
+  return before.empty() || !is_word_character(before.back());
 }
 
 // Whether the lines from `first` on, blank ones left out, are the document's next lines. A line of
@@ -66,12 +88,28 @@ void cut_lines_that_follow(std::string& completion, const CompletionSite& site) 
   }
 }
 
+std::size_t find_rest_of_line(std::string_view completion, const CompletionSite& site) {
+  const std::string_view rest = rest_of_line(site);
+  if (rest.size() < kTellingRest) return std::string_view::npos;
+  for (std::size_t at = completion.find(rest); at != std::string_view::npos;
+       at = completion.find(rest, at + 1)) {
+    const std::size_t end = at + rest.size();
+    // Whether the word is over the next token says.
+    const bool word_over = !is_word_character(rest.back()) ||
+                           (end < completion.size() && !is_word_character(completion[end]));
+    if (word_over && begins_word(completion, at, site)) return at;
+  }
+  return std::string_view::npos;
+}
+
 void cut_rest_of_line(std::string& completion, const CompletionSite& site) {
-  const std::string_view rest = trimmed(std::string_view(site.rest).substr(site.replaceable));
+  const std::string_view rest = rest_of_line(site);
   if (rest.empty()) return;
   completion.resize(std::min(completion.find('\n'), completion.size()));
-  for (std::size_t length = std::min(rest.size(), completion.size()); length > 0; --length) {
+  const std::size_t least = std::max<std::size_t>(1, leading_word(rest).size());
+  for (std::size_t length = std::min(rest.size(), completion.size()); length >= least; --length) {
     if (!completion.ends_with(rest.substr(0, length))) continue;
+    if (!begins_word(completion, completion.size() - length, site)) continue;
     completion.resize(completion.size() - length);
     // The space in front of the rest is there as well.
     const bool spaced = site.rest.substr(site.replaceable).starts_with(' ');

@@ -44,6 +44,7 @@ std::string indent_like(const IndentStyle& style, std::string_view indent, int l
 }  // namespace
 
 std::string reindented(const CompletionSite& site, std::string_view completion) {
+  if (!site.indent.known) return std::string(completion);
   if (site.extent == Extent::literal || site.extent == Extent::line) return std::string(completion);
   const int level_width = width_of_level(completion);
   const bool at_line_start = trimmed(site.typed()).empty();

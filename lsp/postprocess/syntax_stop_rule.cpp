@@ -3,7 +3,10 @@
 #include <algorithm>
 #include <utility>
 
+#include "lsp/context/literals.h"
+#include "lsp/postprocess/overlap.h"
 #include "lsp/postprocess/repetition.h"
+#include "lsp/postprocess/syntactic_end.h"
 
 namespace caretd::lsp {
 namespace {
@@ -19,231 +22,12 @@ std::size_t without_trailing_space(std::string_view text) {
   return last == std::string_view::npos ? 0 : last + 1;
 }
 
-// Tokens after which a statement cannot be over.
-bool continues(std::string_view last, const CompletionSite& site) {
-  const Language& language = *site.language;
-  if (last == "\\") return true;
-  // In a list, a comma ends an entry.
-  if (last == "," && site.open_above > 0) return false;
-  if (language.blocks != BlockStyle::brackets) return false;
-  static constexpr std::string_view kOperators[] = {
-      "=",  "+",  "-", "*", "/",  "%",  "&&", "||", "??", "=>", "->", ".",  ",",
-      "?.", "::", "|", "&", "<<", "==", "!=", "<",  "<=", "+=", "-=", ":=", "?"};
-  return contains(kOperators, last);
-}
-
 }  // namespace
-
-// One line of the source from the hole's line on.
-struct SyntaxStopRule::Line {
-  std::size_t begin = 0;
-  std::size_t end = 0;  // without the terminator; of the text if it is not complete
-  bool complete = false;
-  std::string_view first;  // words of the line, empty for a blank one
-  std::string_view last;
-  bool first_complete = false;
-};
-
-// Walks the tokens from the hole's line on, line by line.
-class SyntaxStopRule::Walk {
- public:
-  Walk(const CompletionSite& site, const StopLimits& limits, GrowingSource& source)
-      : site_(site),
-        limits_(limits),
-        text_(source.text()),
-        hole_(site.before.size()),
-        tokens_(source.tokens_from(site.line_begin)),
-        open_(site.open_brackets),
-        closable_(site.closable),
-        block_indent_(site.block_indent) {
-    code_begin_ = begin_of_code();
-  }
-
-  struct Stop {
-    std::size_t end;
-    std::string_view reason;
-  };
-
-  std::optional<Stop> run() {
-    std::size_t begin = site_.line_begin;
-    while (begin <= text_.size()) {
-      const Line line = line_at(begin);
-      if (const auto found = visit(line)) return found;
-      if (!line.complete) return std::nullopt;
-      begin = line.end + 1;
-    }
-    return std::nullopt;
-  }
-
- private:
-  // In a string nothing is code until its quote is closed.
-  std::size_t begin_of_code() const {
-    if (site_.quote == 0) return hole_;
-    for (std::size_t i = hole_; i < text_.size(); ++i) {
-      if (text_[i] == '\\') {
-        ++i;
-      } else if (text_[i] == site_.quote) {
-        return i + 1;
-      }
-    }
-    return text_.size();
-  }
-
-  Line line_at(std::size_t begin) {
-    Line line;
-    line.begin = begin;
-    const std::size_t newline = text_.find('\n', begin);
-    line.complete = newline != std::string_view::npos;
-    line.end = line.complete ? newline : text_.size();
-    for (std::size_t i = next_; i < tokens_.size() && tokens_[i].begin < line.end; ++i) {
-      if (tokens_[i].cls == TokenClass::comment) continue;
-      const std::string_view word =
-          text_.substr(tokens_[i].begin, tokens_[i].end - tokens_[i].begin);
-      if (line.first.empty()) {
-        line.first = word;
-        line.first_complete = tokens_[i].end < text_.size();
-      }
-      line.last = word;
-    }
-    return line;
-  }
-
-  std::optional<Stop> visit(const Line& line) {
-    const bool generated_line = line.begin > hole_;
-    if (generated_line && !line.first.empty()) {
-      if (const auto found = dedent(line)) return found;
-    }
-    if (const auto found = brackets(line)) return found;
-    if (!line.complete || line.end < hole_) return std::nullopt;
-    return end_of_line(line);
-  }
-
-  bool inside_brackets() const {
-    return !opened_.empty() || (open_.size() > site_.open_above && closable_ > 0);
-  }
-
-  // A line that is indented no more than the one that opened the block is not in it.
-  std::optional<Stop> dedent(const Line& line) {
-    if (block_indent_ < 0 || inside_brackets() || !line.first_complete) return std::nullopt;
-    const std::string_view content = text_.substr(line.begin, line.end - line.begin);
-    if (indent_columns(content, site_.indent.width) > block_indent_) return std::nullopt;
-    if (matching_bracket(line.first[0]) != 0) return std::nullopt;
-    if (contains(site_.language->block_middles, line.first)) return std::nullopt;
-    const bool ends = contains(site_.language->block_ends, line.first);
-    if (ends && !is_next_line(content)) {
-      ended_ = true;
-      return std::nullopt;
-    }
-    return Stop{line.begin, "block"};
-  }
-
-  bool is_next_line(std::string_view content) const {
-    if (site_.following.empty()) return false;
-    const std::string_view next = site_.following.front();
-    const int width = site_.indent.width;
-    return trimmed(next) == trimmed(content) &&
-           indent_columns(next, width) == indent_columns(content, width);
-  }
-
-  std::optional<Stop> brackets(const Line& line) {
-    for (; next_ < tokens_.size() && tokens_[next_].begin < line.end; ++next_) {
-      const SourceToken& token = tokens_[next_];
-      if (token.begin < code_begin_) continue;
-      const char c = text_[token.begin];
-      if (token.cls == TokenClass::opener) opened_.push_back(c);
-      if (token.cls == TokenClass::closer && !close(c)) return Stop{token.begin, "closer"};
-      if (token.cls == TokenClass::punctuation && c == ';' && statement_ends_here()) {
-        return Stop{token.end, "statement"};
-      }
-    }
-    return std::nullopt;
-  }
-
-  // False if the bracket closes nothing that the completion may close.
-  bool close(char bracket) {
-    if (!opened_.empty()) {
-      if (opened_.back() != matching_bracket(bracket)) return false;
-      opened_.pop_back();
-      return true;
-    }
-    if (open_.empty() || open_.back() != matching_bracket(bracket) || closable_ == 0) return false;
-    open_.pop_back();
-    --closable_;
-    if (open_.size() < site_.open_above) ended_ = true;
-    return true;
-  }
-
-  bool statement_ends_here() const {
-    return site_.language->statements_end_at_semicolon && site_.extent == Extent::statement &&
-           !inside_brackets();
-  }
-
-  std::optional<Stop> end_of_line(const Line& line) {
-    ++lines_;
-    if (site_.may_begin_below && is_holes_own(line) && lines_ <= 2) return std::nullopt;
-    if (site_.extent == Extent::line) return Stop{line.end, "line"};
-    if (line.first.empty()) return blank_line(line);
-    blank_lines_ = 0;
-    if (ended_) return Stop{line.end, "block"};
-    if (lines_ >= limits_.lines) return Stop{line.end, "lines"};
-    if (inside_brackets() || continues(line.last, site_)) return std::nullopt;
-    if (site_.extent == Extent::block) return std::nullopt;
-    if (block_indent_ < 0 && opens_block(*site_.language, line.first, line.last)) {
-      const std::string_view first = text_.substr(site_.line_begin, line.end - site_.line_begin);
-      block_indent_ = indent_columns(first_line_with_code(first), site_.indent.width);
-      return std::nullopt;
-    }
-    if (block_indent_ >= 0 || needs_a_body(line)) return std::nullopt;
-    return Stop{line.end, "statement"};
-  }
-
-  static std::string_view first_line_with_code(std::string_view text) {
-    const std::size_t code = text.find_first_not_of(" \t\r\n");
-    if (code == std::string_view::npos) return text;
-    const std::size_t newline = text.rfind('\n', code);
-    return newline == std::string_view::npos ? text : text.substr(newline + 1);
-  }
-
-  // if (...), else and the like, whose body is the next line.
-  bool needs_a_body(const Line& line) const {
-    return site_.language->blocks == BlockStyle::brackets &&
-           contains(site_.language->block_heads, line.first) &&
-           (line.last == ")" || line.last == line.first);
-  }
-
-  // Nothing but white space was generated up to the end of the line.
-  bool is_holes_own(const Line& line) const {
-    return trimmed(text_.substr(hole_, line.end - hole_)).empty();
-  }
-
-  // A blank line ends nothing inside a block; two of them do.
-  std::optional<Stop> blank_line(const Line& line) {
-    if (is_holes_own(line) && lines_ <= 2) return std::nullopt;
-    if (++blank_lines_ >= 2) return Stop{line.begin, "block"};
-    return std::nullopt;
-  }
-
-  const CompletionSite& site_;
-  const StopLimits& limits_;
-  std::string_view text_;
-  std::size_t hole_;
-  std::vector<SourceToken> tokens_;
-  std::size_t next_ = 0;  // token
-  std::size_t code_begin_ = 0;
-  std::string opened_;  // brackets the completion opened and has not closed
-  std::string open_;    // those of the site that are still open
-  int closable_;
-  int block_indent_;    // of the line that opened the block the completion is in, or -1
-  bool ended_ = false;  // the line in progress is the last
-  int lines_ = 0;
-  int blank_lines_ = 0;
-};
 
 SyntaxStopRule::SyntaxStopRule(CompletionSite site, StopLimits limits)
     : site_(std::move(site)),
       limits_(limits),
-      source_(*site_.language, site_.before, site_.before_tree),
-      rest_(trimmed(std::string_view(site_.rest).substr(site_.replaceable))) {}
+      source_(*site_.language, site_.before, site_.before_tree) {}
 
 std::optional<std::size_t> SyntaxStopRule::stop(std::size_t keep, std::string_view reason) {
   reason_ = reason;
@@ -259,7 +43,7 @@ std::optional<std::size_t> SyntaxStopRule::end_of_completion(std::string_view te
   if (const auto end = stop_at_repetition(text)) return end;
   if (!look) return std::nullopt;
   if (const auto end = stop_by_text(text)) return end;
-  return site_.extent == Extent::literal ? stop_in_literal(text) : stop_by_syntax();
+  return site_.extent == Extent::literal ? stop_in_literal(text) : stop_by_syntax(text);
 }
 
 // A line end, a closer or a semicolon is new, or a line's first word is complete.
@@ -280,8 +64,9 @@ bool SyntaxStopRule::worth_a_look(std::string_view text) const {
 // Lines that the document has behind the hole anyway, and lines that come again and again.
 std::optional<std::size_t> SyntaxStopRule::stop_by_text(std::string_view text) {
   std::size_t begin = 0;
-  std::string_view previous;
-  int same = 1;
+  std::string_view repeated;
+  int same = 0;
+  std::size_t end_of_first = 0;
   for (std::size_t newline = text.find('\n'); newline != std::string_view::npos;
        begin = newline + 1, newline = text.find('\n', begin)) {
     const std::string_view tail = text.substr(begin, newline - begin);
@@ -290,12 +75,14 @@ std::optional<std::size_t> SyntaxStopRule::stop_by_text(std::string_view text) {
     const bool next = !site_.following.empty() && line == trimmed(site_.following.front());
     if (next && is_telling(line)) return stop(begin == 0 ? 0 : begin - 1, "suffix");
     if (begin == 0 || line.empty()) continue;
-    same = line == previous ? same + 1 : 1;
-    previous = tail.empty() ? previous : line;
-    if (same >= limits_.same_lines) {
-      const std::size_t first = text.find(line);
-      return stop(text.find('\n', first), "repetition");
+    // With its indentation: nested blocks end in equal words, each further left.
+    const std::string_view content = tail.substr(0, without_trailing_space(tail));
+    if (content != repeated) {
+      repeated = content;
+      same = 0;
+      end_of_first = newline;
     }
+    if (++same >= limits_.same_lines && is_telling(line)) return stop(end_of_first, "repetition");
   }
   return std::nullopt;
 }
@@ -307,10 +94,8 @@ std::optional<std::size_t> SyntaxStopRule::stop_at_repetition(std::string_view t
   return end ? stop(without_trailing_space(text.substr(0, *end)), "repetition") : std::nullopt;
 }
 
-// The rest of the hole's line, where it is long enough not to come by chance.
 std::optional<std::size_t> SyntaxStopRule::stop_at_rest(std::string_view text) {
-  if (rest_.size() < 3) return std::nullopt;
-  const std::size_t at = text.find(rest_);
+  const std::size_t at = find_rest_of_line(text, site_);
   if (at == std::string_view::npos) return std::nullopt;
   return stop(at, "suffix");
 }
@@ -322,12 +107,23 @@ std::optional<std::size_t> SyntaxStopRule::stop_in_literal(std::string_view text
   return std::nullopt;
 }
 
-std::optional<std::size_t> SyntaxStopRule::stop_by_syntax() {
-  const auto found = Walk(site_, limits_, source_).run();
+// The output ends within a string or comment that it began: half of one looks like code.
+bool SyntaxStopRule::is_in_literal(std::string_view text) const {
+  if (site_.extent == Extent::line && text.find('\n') != std::string_view::npos) return false;
+  const std::string quoted = site_.quote == 0 ? "" : std::string(1, site_.quote);
+  return open_literal(*site_.language, quoted + std::string(text)) != std::string_view::npos;
+}
+
+std::optional<std::size_t> SyntaxStopRule::stop_by_syntax(std::string_view text) {
+  if (is_in_literal(text)) {
+    if (std::ranges::count(text, '\n') < limits_.lines) return std::nullopt;
+    return stop(text.rfind('\n'), "lines");
+  }
+  const auto found = find_syntactic_end(site_, limits_.lines, source_);
   if (!found) return std::nullopt;
   const std::size_t hole = site_.before.size();
   const std::string_view generated = source_.text().substr(hole);
-  const std::size_t end = found->end < hole ? 0 : found->end - hole;
+  const std::size_t end = found->offset < hole ? 0 : found->offset - hole;
   return stop(without_trailing_space(generated.substr(0, end)), found->reason);
 }
 

@@ -25,29 +25,24 @@ struct StopLimits {
 class SyntaxStopRule final : public StopRule {
  public:
   explicit SyntaxStopRule(CompletionSite site, StopLimits limits = {});
-  SyntaxStopRule(const SyntaxStopRule&) = delete;  // rest_ points into site_
-  SyntaxStopRule& operator=(const SyntaxStopRule&) = delete;
 
   [[nodiscard]] std::optional<std::size_t> end_of_completion(std::string_view text) override;
   [[nodiscard]] std::string_view reason() const override { return reason_; }
 
  private:
-  struct Line;
-  class Walk;
-
   [[nodiscard]] bool worth_a_look(std::string_view text) const;
   [[nodiscard]] std::optional<std::size_t> stop_by_text(std::string_view text);
   [[nodiscard]] std::optional<std::size_t> stop_at_rest(std::string_view text);
   [[nodiscard]] std::optional<std::size_t> stop_at_repetition(std::string_view text);
   [[nodiscard]] std::optional<std::size_t> stop_in_literal(std::string_view text);
-  [[nodiscard]] std::optional<std::size_t> stop_by_syntax();
+  [[nodiscard]] std::optional<std::size_t> stop_by_syntax(std::string_view text);
+  [[nodiscard]] bool is_in_literal(std::string_view text) const;
   std::optional<std::size_t> stop(std::size_t keep, std::string_view reason);
 
   const CompletionSite site_;
   const StopLimits limits_;
   GrowingSource source_;
-  std::string_view rest_;  // of the hole's line that is not replaceable, trimmed
-  std::size_t seen_ = 0;   // bytes of the output looked at
+  std::size_t seen_ = 0;  // bytes of the output looked at
   std::string_view reason_;
 };
 

@@ -20,6 +20,12 @@ struct CommentSyntax {
   std::string_view close;
 };
 
+/// What a string that may go over several lines begins and ends with.
+struct LongString {
+  std::string_view open;
+  std::string_view close;
+};
+
 /// What ends a block.
 enum class BlockStyle : std::uint8_t {
   none,         ///< not known: only brackets and indentation count
@@ -36,6 +42,7 @@ struct Language {
   std::span<const std::string_view> extensions;  ///< of files, with the dot, lower case
   const TSLanguage* (*grammar)() = nullptr;      ///< null: plain text
   CommentSyntax comment;
+  std::span<const LongString> long_strings;
   BlockStyle blocks = BlockStyle::none;
   bool statements_end_at_semicolon = false;
   /// Kinds of nodes whose named children are statements, members or entries of their own.

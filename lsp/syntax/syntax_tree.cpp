@@ -106,6 +106,19 @@ TSNode top_level_node(const SyntaxTree& tree, std::size_t offset) {
   return ts_node_first_child_for_byte(tree.root(), static_cast<std::uint32_t>(offset));
 }
 
+std::vector<TSNode> nodes_around(const SyntaxTree& tree, std::size_t begin, std::size_t end) {
+  std::vector<TSNode> nodes = {tree.root()};
+  TSTreeCursor cursor = ts_tree_cursor_new(tree.root());
+  const auto from = static_cast<std::uint32_t>(begin);
+  while (ts_tree_cursor_goto_first_child_for_byte(&cursor, from) >= 0) {
+    const TSNode node = ts_tree_cursor_current_node(&cursor);
+    if (ts_node_start_byte(node) > begin || ts_node_end_byte(node) < end) break;
+    nodes.push_back(node);
+  }
+  ts_tree_cursor_delete(&cursor);
+  return nodes;
+}
+
 bool is_block(TSNode node, const Language& language) {
   return ts_node_is_named(node) && contains(language.block_kinds, ts_node_type(node));
 }

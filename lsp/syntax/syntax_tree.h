@@ -5,6 +5,7 @@
 #include <memory>
 #include <span>
 #include <string_view>
+#include <vector>
 
 #include <tree_sitter/api.h>
 
@@ -82,6 +83,11 @@ class Parser {
 /// The child of the root that contains byte `offset` or begins behind it; the null node if there is
 /// none.
 [[nodiscard]] TSNode top_level_node(const SyntaxTree& tree, std::size_t offset);
+
+/// The nodes that span [begin, end) and the byte at `begin`, from the root to the innermost. To be
+/// used where a loop goes outwards: ts_node_parent() looks for each parent from the root.
+[[nodiscard]] std::vector<TSNode> nodes_around(const SyntaxTree& tree, std::size_t begin,
+                                               std::size_t end);
 
 /// Whether the node's children are statements, members or entries (Language::block_kinds).
 [[nodiscard]] bool is_block(TSNode node, const Language& language);

@@ -80,19 +80,16 @@ std::optional<CodeTarget> touched_code(const SyntaxTree& tree, std::string_view 
   end = std::min(source.find('\n', end), source.size());
   CodeTarget target = trimmed_target(source, begin, end);
   if (target.begin == target.end) return std::nullopt;
-  const TSNode root = tree.root();
-  const std::uint32_t children = ts_node_named_child_count(root);
   // The block whose children are the statements: the innermost node that holds all of the lines.
-  TSNode block = node_at(tree, target.begin, target.end);
-  while (!ts_node_is_null(block) && !is_block(block, tree.language()) && !ts_node_eq(block, root)) {
-    if (ts_node_start_byte(block) < target.begin || ts_node_end_byte(block) > target.end) {
-      target =
-          trimmed_target(source, std::min<std::size_t>(ts_node_start_byte(block), target.begin),
-                         std::max<std::size_t>(ts_node_end_byte(block), target.end));
-    }
-    block = ts_node_parent(block);
+  const std::vector<TSNode> around = nodes_around(tree, target.begin, target.end);
+  std::size_t level = around.size() - 1;
+  for (; level > 0 && !is_block(around[level], tree.language()); --level) {
+    const TSNode node = around[level];
+    if (!ts_node_is_named(node)) continue;
+    target = trimmed_target(source, std::min<std::size_t>(ts_node_start_byte(node), target.begin),
+                            std::max<std::size_t>(ts_node_end_byte(node), target.end));
   }
-  if (children == 0 || ts_node_is_null(block)) return target;
+  const TSNode block = around[level];
   const std::size_t first = target.begin;
   const std::size_t last = target.end;
   for (std::uint32_t i = 0; i < ts_node_named_child_count(block); ++i) {

@@ -60,6 +60,11 @@ std::string indent_in(const IndentStyle& style, int columns, int level) {
   return indent + std::string(rest, ' ');
 }
 
+/// What `indent` has beyond that of the first line, as it is.
+std::string behind(std::string_view indent, std::string_view first) {
+  return std::string(indent.starts_with(first) ? indent.substr(first.size()) : "");
+}
+
 bool same_language(const std::string& named, const Language& language) {
   return named == language.id || find_language(named).id == language.id ||
          find_language("", "a." + named).id == language.id;
@@ -168,16 +173,19 @@ std::string fitted_code(std::string_view code, const Text& text, std::size_t off
   const IndentStyle style = detect_indent(text, at);
   const bool crlf = text.view().substr(text.line_end(at), 2) == "\r\n" ||
                     text.view().substr(text.line_end(0), 2) == "\r\n";
-  const int columns = lines.empty() ? 0 : indent_columns(lines.front(), kTabColumns);
+  const std::string_view first = lines.empty() ? std::string_view() : indent_of(lines.front());
+  const int columns = indent_columns(first, kTabColumns);
   const int level = level_of(lines, columns);
   std::string fitted;
   for (std::size_t i = 0; i < lines.size(); ++i) {
     const std::string_view line = lines[i];
     if (i > 0) fitted += crlf ? "\r\n" : "\n";
     if (is_blank(line)) continue;
+    const std::string_view indent = indent_of(line);
     const int own = std::max(0, indent_columns(line, kTabColumns) - columns);
-    if (i > 0) fitted += base + indent_in(style, own, level);
-    fitted += line.substr(indent_of(line).size());
+    if (i > 0)
+      fitted += base + (style.known ? indent_in(style, own, level) : behind(indent, first));
+    fitted += line.substr(indent.size());
   }
   return fitted;
 }

@@ -182,6 +182,21 @@ TEST_CASE("tabs, line ends of the file and the last line's are kept") {
         "\tif true {\r\n\t\treturn 2\r\n\t}\r\n");
 }
 
+TEST_CASE("code keeps its own indentation in a file that has none") {
+  SessionClient client(options(always(in_fence("func f() int {\n\treturn 1\n}\n", "go"))));
+  client.start(full_client());
+  const std::string uri = "file:///project/a.go";
+  client.open(uri, "package a\n\nfunc f() int { return 1 }\n", "go");
+  const Json actions =
+      client.request("textDocument/codeAction", {{"textDocument", {{"uri", uri}}},
+                                                 {"range", range(2, 2, 2)},
+                                                 {"context", Json::object()}})["result"];
+  const Json resolved =
+      client.response(start_resolve(client, find_action(actions, "Document")))["result"];
+  CHECK(resolved["edit"]["documentChanges"][0]["edits"][0]["newText"] ==
+        "func f() int {\n\treturn 1\n}");
+}
+
 TEST_CASE("prose becomes a doc string, or the comment of the language") {
   SessionClient client(options(always(" Read the file at the path.\n\nReturns its text.")));
   client.start(full_client());

@@ -116,7 +116,8 @@ TEST_CASE("indentation is taken from the file") {
   CHECK(detect_indent(Text(std::string("a:\n  b:\n    c\n  d\n")), 0) == IndentStyle{false, 2});
   CHECK(detect_indent(Text(std::string("a:\n    b:\n        c\n")), 0) == IndentStyle{false, 4});
   CHECK(detect_indent(Text(std::string("a {\n\tb {\n\t\tc\n")), 0).tabs);
-  CHECK(detect_indent(Text(), 0) == IndentStyle{false, 4});
+  CHECK(detect_indent(Text(), 0) == IndentStyle{false, 4, false});
+  CHECK_FALSE(detect_indent(Text(std::string("a\n\nb\n")), 0).known);
   CHECK(indent_columns("\t  x", 4) == 6);
   CHECK(indent_columns("  \tx", 4) == 4);
 }

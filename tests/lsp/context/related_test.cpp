@@ -135,6 +135,15 @@ TEST_CASE("long definitions are cut and secrets in them too") {
         Texts{"class Config:\n    password = \"REDACTED\"\n    x0 = 1\n    x1 = 1\n"});
 }
 
+TEST_CASE("lines of minified code are not related to anything") {
+  Files files;
+  const std::string line = "function f(a){return a}" + std::string(40'000, ';');
+  files.open("a.min.js", "javascript", line + "\nfunction g() {}\n");
+  files.change("a.min.js", {{0, 0}, {0, 0}}, "x();");
+  CHECK(texts(files.find({"f"})).empty());
+  CHECK(texts(files.find({"g"})) == Texts{"function g() {}\n"});
+}
+
 TEST_CASE("regions edited lately come behind the definitions, the latest first") {
   Files files;
   files.open("a.py", "python",

@@ -2,8 +2,10 @@
 
 #include <string>
 
+#include "support/thread_clock.h"
 #include "tests/helpers/catch.h"
 
+using namespace caretd;
 using namespace caretd::lsp;
 
 namespace {
@@ -99,6 +101,35 @@ TEST_CASE("ordinary code is not cut") {
            "password: ${{ secrets.DB_PASSWORD_2 }}",
        }) {
     CHECK(redact(code) == code);
+  }
+}
+
+TEST_CASE("long values are cut whole, behind long types and in long lines") {
+  const std::string value = random_looking(5000);
+  CHECK(redact("token: " + value) == "token: REDACTED");
+  CHECK(redact("f(eyJ" + value + ")") == "f(REDACTED)");
+  CHECK(redact("const token: Promise<Map<string, Array<Record<string, unknown>>>> = \"" + value +
+               "\"") ==
+        "const token: Promise<Map<string, Array<Record<string, unknown>>>> = \"REDACTED\"");
+  CHECK(redact("\"password\"" + std::string(80, ' ') + ": \"s3cr!tPw\"").ends_with("\"REDACTED\""));
+}
+
+TEST_CASE("a line of a megabyte is searched in time that its length explains") {
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+  constexpr std::chrono::seconds kBound{30};
+#else
+  constexpr std::chrono::seconds kBound{2};
+#endif
+  const std::string secret = "password='s3cr!tPw9'";
+  const ThreadClock clock;
+  for (const std::string part : {"a=b,", "token=", "sk-", "a=", "token:=", "x: ", "://a:", "eyJ.",
+                                 "token='", "aaaa", "= ", "Bearer ", "====", "    "}) {
+    INFO(part);
+    std::string line;
+    while (line.size() < 1'000'000) line += part;
+    const TimePoint begin = clock.now();
+    CHECK(redact(line + " " + secret).ends_with("password='REDACTED'"));
+    CHECK(clock.now() - begin < kBound);
   }
 }
 

@@ -51,6 +51,12 @@ TEST_CASE("closers are balanced") {
         "    a();\n  }");
 }
 
+TEST_CASE("brackets in a string that was cut short are none") {
+  const std::string_view function = "def f(a):\n    \"\"\"Does this:\n\n    1) the first";
+  CHECK(accepted("python", "x = 1\n^\n", function) == function);
+  CHECK(accepted("javascript", "foo(^)\n", "'a) b") == "foo('a) b)");
+}
+
 TEST_CASE("the next lines are not repeated") {
   CHECK(accepted("python", "def f():\n    ^\n    return total\n", "total = 1\n    return total") ==
         "    total = 1");
@@ -66,6 +72,12 @@ TEST_CASE("the middle of a line gets what fits there") {
   CHECK(accepted("python", "x = ^ + second\n", "first + second") == "x = first + second");
   CHECK(accepted("python", "x = foo(^, b)\n", "a, b)\ny = 1\n") == "x = foo(a, b)");
   CHECK(accepted("python", "if ^ == 1:\n", "x\nfoo()") == "if x == 1:");
+  CHECK(accepted("python", "if ^ and y:\n", "data") == "if data and y:");
+  CHECK(accepted("python", "if x == ^ and y:\n", "a") == "if x == a and y:");
+  CHECK(accepted("python", "for ^ in xs:\n", "i") == "for i in xs:");
+  CHECK(accepted("python", "for ^ in xs:\n", "i in xs:") == "for i in xs:");
+  CHECK(accepted("python", "x = self.^name\n", "first_name") == "x = self.first_name");
+  CHECK(accepted("lua", "if x then ^ end\n", "send") == "if x then send end");
   CHECK_FALSE(may_ask_automatically(CompletionCase("python", "pri^nt(x)\n").site));
   CHECK(may_ask_automatically(CompletionCase("python", "pri^(x)\n").site));
   CHECK(may_ask_automatically(CompletionCase("python", "print(^x)\n").site));
@@ -78,6 +90,12 @@ TEST_CASE("indentation is that of the file") {
         "\tif (x) {\n\ty();\n}");
   CHECK(accepted("python", "def f():\n  a = 1\n  ^\n", "if a:\n\t\tb()") == "  if a:\n    b()");
   CHECK(accepted("python", "def f():\n    a = 1\n^\n", "\tb = 2") == "    b = 2");
+}
+
+TEST_CASE("a file without indentation takes that of the suggestion") {
+  CHECK(accepted("go", "package p\n\n^\n", "func f() {\n\tg()\n}") == "func f() {\n\tg()\n}");
+  CHECK(accepted("javascript", "^", "f(() => {\n  g();\n});") == "f(() => {\n  g();\n});");
+  CHECK(accepted("makefile", "A = a \\\n    b\nall: a\n^\n", "\tcc a.c") == "\tcc a.c");
 }
 
 TEST_CASE("lines end as they do in the file") {

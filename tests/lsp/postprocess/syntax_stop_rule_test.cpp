@@ -126,6 +126,71 @@ TEST_CASE("an empty block is filled, and not left") {
         Stopped{"a = 1\n  a", "block"});
 }
 
+TEST_CASE("comments of several lines end nothing") {
+  const std::string script = "a();\n  // one\n  // two\n  /* three\n   * four)\n   */\n  b();";
+  CHECK(completed("javascript", "function f() {\n  ^\n}\n", script + "\n}\n") ==
+        Stopped{script, "closer"});
+  const std::string body = "# one\n    # two\n    # three\n    x = a\n    return x";
+  CHECK(completed("python", "def f(a):\n    ^\n", body + "\n\ny = 1\n") == Stopped{body, "block"});
+  const std::string documented = "/// One.\n/// Two.\n/// Three.\nfn f() {\n    g();\n}";
+  CHECK(completed("rust", "fn a() {}\n\n^\n", documented + "\n\nfn b() {}\n") ==
+        Stopped{documented, "statement"});
+  const std::string entries = "{\n    # one\n    # two\n    'a': 1,\n}";
+  CHECK(completed("python", "x = 1\ny = ^\n", entries + "\nz = 2\n") ==
+        Stopped{entries, "statement"});
+}
+
+TEST_CASE("comments in front of what follows a block are not in it") {
+  const std::string_view source = "def f(a):\n    ^\n";
+  CHECK(completed("python", source, "b = a\n    return b\n\n# Next.\ndef g():\n") ==
+        Stopped{"b = a\n    return b", "block"});
+  CHECK(completed("python", source, "b = a\n    return b\n# Next.\ndef g():\n") ==
+        Stopped{"b = a\n    return b", "block"});
+  CHECK(completed("python", source, "b = a\n# c = a\n    return b\n\nx = 1\n") ==
+        Stopped{"b = a\n# c = a\n    return b", "block"});
+}
+
+TEST_CASE("strings of several lines are completed") {
+  const std::string function =
+      "def f(a):\n    \"\"\"Adds one.\n\n    1) It's quick.\n\n\n    Args:\n        a: x\n    "
+      "\"\"\"\n"
+      "    return a + 1";
+  CHECK(completed("python", "x = 1\n^\n", function + "\n\ny = 1\n") == Stopped{function, "block"});
+  const std::string query = "'''\nselect (a\nfrom b; c)\n'''";
+  CHECK(completed("python", "x = 1\ny = ^\n", query + "\nz = 1\n") == Stopped{query, "statement"});
+  const std::string page = "`\n<p>one;</p>\n\n\n}) ${two}\n`;";
+  CHECK(completed("javascript", "x();\nconst y = ^\n", page + "\nz();\n") ==
+        Stopped{page, "statement"});
+  const std::string raw = "`\n(one\n}\n`";
+  CHECK(completed("go", "package p\n\nfunc f() {\n\ta()\n\tx := ^\n}\n", raw + "\n\tb()\n") ==
+        Stopped{raw, "statement"});
+}
+
+TEST_CASE("half a string is no code") {
+  CHECK(completed("javascript", "x();\nconst y = ^\n", "'a; b)';\nz();\n") ==
+        Stopped{"'a; b)';", "statement"});
+  CHECK(completed("c", "void f() {\n  a();\n  ^\n}\n", "g(\"a) b; \\\" }\", '\"');\n  h();\n") ==
+        Stopped{"g(\"a) b; \\\" }\", '\"');", "statement"});
+  CHECK(completed("rust", "fn f() {\n    a();\n    ^\n}\n", "g('\"', \"b) c\");\n    h();\n") ==
+        Stopped{"g('\"', \"b) c\");", "statement"});
+  CHECK(completed("python", "x = f(\"^\")\n", "a\", \"b) c\")\ny = 1\n") ==
+        Stopped{"a\", \"b) c\")", "line"});
+}
+
+TEST_CASE("labels, cases and directives at the margin of a block are in it") {
+  const auto filled = [](std::string_view language_id, std::string_view source,
+                         const std::string& block) {
+    CHECK(completed(language_id, source, block + "\n}\n") == Stopped{block, "closer"});
+  };
+  filled("go", "package p\nfunc f(x int) {\n\tswitch x {\n\t^\n\t}\n}\n",
+         "case 1:\n\t\tg()\n\tcase 2:\n\t\th()\n\tdefault:\n\t\tk()");
+  filled("c", "int f(void) {\n    ^\n}\n",
+         "int r = g();\n    if (r) goto out;\n    h();\nout:\n    return r;");
+  filled("c", "int f(void) {\n    ^\n}\n",
+         "int r = g();\n#ifdef X\n    h();\n#endif\n    return r;");
+  filled("cpp", "class A {\n^\n};\n", "public:\n  A();\n\nprivate:\n  int a_;");
+}
+
 TEST_CASE("a closer that nothing opened ends the completion before it") {
   CHECK(completed("javascript", "foo(\n  a,\n  ^\n)\n", "b)\nbar(") == Stopped{"b", "closer"});
   CHECK(completed("python", "x = foo(^)\n", "a, b)\ny = 1\n") == Stopped{"a, b)", "statement"});
@@ -140,6 +205,8 @@ TEST_CASE("text that follows the cursor is not written again") {
   CHECK(completed("python", "def f(x):\n    if x:\n        ^\n    return total\n",
                   "y = 1\n        return total\n    z\n") == Stopped{"y = 1", "suffix"});
   CHECK(completed("python", "x = ^ + second\n", "first + second\n") == Stopped{"first ", "suffix"});
+  CHECK(completed("lua", "if x then ^ end\n", "append(endings) end\n") ==
+        Stopped{"append(endings) ", "suffix"});
 }
 
 TEST_CASE("a completion in a comment or string stays on its line") {
@@ -155,6 +222,29 @@ TEST_CASE("a doc string ends the completion") {
         Stopped{"Add one.\n\n    Args: a\n    \"\"\"", "literal"});
   CHECK(completed("javascript", "/**^\nfunction f() {}\n", "\n * Adds.\n */\nfunction g") ==
         Stopped{"\n * Adds.\n */", "literal"});
+}
+
+TEST_CASE("blocks that end one after another are no repetition") {
+  const std::string loops =
+      "for (const a of x) {\n    for (const b of a) {\n      for (const c of b) {\n"
+      "        g(c);\n      }\n    }\n  }";
+  CHECK(completed("javascript", "function f(x) {\n  h(x);\n  ^\n}\n", loops + "\n  k();\n") ==
+        Stopped{loops, "statement"});
+  const std::string method =
+      "  def f(x)\n    if x\n      while x.any?\n        g(x)\n      end\n    end\n  end";
+  CHECK(completed("ruby", "class A\n  B = 1\n\n^\nend\n", method + "\n\n  def g\n") ==
+        Stopped{method, "block"});
+  const std::string table = "[\n    0,\n    0,\n    0,\n]";
+  CHECK(completed("python", "x = 1\ny = ^\n", table + "\nz = 2\n") == Stopped{table, "statement"});
+}
+
+TEST_CASE("lines that come again are cut behind the first of them") {
+  CHECK(completed("python", "def f(x):\n^\n",
+                  "    log(show(x))\n    show(x)\n    show(x)\n    show(x)\n") ==
+        Stopped{"    log(show(x))\n    show(x)", "repetition"});
+  CHECK(completed("python", "def f(x):\n^\n",
+                  "    show(x)\n    if x:\n        show(x)\n        show(x)\n        show(x)\n") ==
+        Stopped{"    show(x)\n    if x:\n        show(x)", "repetition"});
 }
 
 TEST_CASE("a completion that never ends is ended") {

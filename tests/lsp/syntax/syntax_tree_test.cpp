@@ -78,6 +78,24 @@ TEST_CASE("edits of valid code give the tree of a fresh parse") {
   }
 }
 
+TEST_CASE("the nodes around a range are the innermost one and its parents") {
+  const std::string text = long_source(3);
+  const SyntaxTreePtr tree = parse(find_language("python"), text, {}, ManualClock());
+  for (std::size_t begin = 0; begin <= text.size(); ++begin) {
+    for (const std::size_t end : {begin, begin + 1, begin + 9}) {
+      if (end > text.size()) continue;
+      const auto from = static_cast<std::uint32_t>(begin);
+      const auto to = static_cast<std::uint32_t>(end);
+      std::vector<TSNode> nodes = nodes_around(*tree, begin, end);
+      TSNode node = ts_node_descendant_for_byte_range(tree->root(), from, to);
+      for (; !nodes.empty(); nodes.pop_back(), node = ts_node_parent(node)) {
+        REQUIRE(ts_node_eq(nodes.back(), node));
+      }
+      REQUIRE(ts_node_is_null(node));
+    }
+  }
+}
+
 TEST_CASE("a lone carriage return, at which rows differ, does not break editing") {
   const ManualClock clock;  // no parse takes too long
   const Language& language = find_language("javascript");

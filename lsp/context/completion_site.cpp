@@ -189,12 +189,27 @@ bool block_is_empty(CompletionSite& site, const std::vector<SourceToken>& tokens
   return true;
 }
 
+// What of the line is a literal from end to end by the tree: a regular expression or a character
+// may hold a quote, or what begins a comment.
+LineScan scan_typed(const CompletionSite& site, const std::vector<SourceToken>& tokens) {
+  std::string line(site.typed());
+  for (const SourceToken& token : tokens) {
+    if (token.cls != TokenClass::string || token.begin < site.line_begin) continue;
+    const std::string_view literal = slice(site.before, token);
+    const char first = literal.front();
+    const bool pattern = first == '/' && !literal.starts_with("/*") && literal.rfind('/') > 0;
+    const bool quoted = (first == '"' || first == '\'' || first == '`') && literal.back() == first;
+    if (literal.size() < 3 || !(pattern || quoted)) continue;
+    line.replace(token.begin - site.line_begin, literal.size(), literal.size(), ' ');
+  }
+  return scan_line(*site.language, line);
+}
+
 void decide_extent(CompletionSite& site, const PromptQuery& query, const SyntaxTree* tree,
-                   const std::vector<SourceToken>& tokens) {
+                   const std::vector<SourceToken>& tokens, const LineScan& scan) {
   const std::string_view behind = std::string_view(site.rest).substr(site.replaceable);
   const std::optional<TSNode> literal =
       query.pending.empty() ? literal_around(tree, query.before) : std::nullopt;
-  const LineScan scan = scan_line(*site.language, site.typed());
   site.in_comment = scan.comment || (literal && is_comment(*literal)) ||
                     (!site.literal_end.empty() && site.literal_end == site.language->comment.close);
   if (!site.literal_end.empty() && is_blank(behind)) {
@@ -206,8 +221,7 @@ void decide_extent(CompletionSite& site, const PromptQuery& query, const SyntaxT
   }
 }
 
-char quote_at(const CompletionSite& site, const PromptQuery& query, const SyntaxTree* tree) {
-  const LineScan scan = scan_line(*site.language, site.typed());
+char quote_at(const PromptQuery& query, const SyntaxTree* tree, const LineScan& scan) {
   if (query.pending.empty()) {
     if (const auto literal = literal_around(tree, query.before)) {
       const char last = query.document->text.view()[ts_node_end_byte(*literal) - 1];
@@ -268,14 +282,15 @@ CompletionSite describe_site(const PromptQuery& query, const Language& language,
   site.open_brackets += typed_open;
 
   site.literal_end = opened_literal(language, site.typed());
-  site.quote = site.literal_end.empty() ? quote_at(site, query, tree) : '\0';
+  const LineScan scan = scan_typed(site, tokens);
+  site.quote = site.literal_end.empty() ? quote_at(query, tree, scan) : '\0';
   site.replaceable = count_replaceable(site);
   const int behind = closers_behind(query, language, tree);
   const auto replaceable_brackets =
       static_cast<int>(brackets_in(std::string_view(site.rest).substr(0, site.replaceable)));
   const int missing = static_cast<int>(site.open_brackets.size()) - behind;
   site.closable = std::max(0, missing) + replaceable_brackets;
-  decide_extent(site, query, tree, tokens);
+  decide_extent(site, query, tree, tokens, scan);
   return site;
 }
 

@@ -58,6 +58,23 @@ TEST_CASE("comments are told from code and strings") {
   CHECK_FALSE(in_comment("python", "x = 1  # the\n^\n"));
 }
 
+TEST_CASE("a quote within another literal, or that is none, begins no string") {
+  const auto is_code = [](std::string_view language_id, std::string_view source) {
+    const CompletionSite site = CompletionCase(language_id, source).site;
+    CHECK(site.quote == 0);
+    CHECK_FALSE(site.in_comment);
+    CHECK(site.extent == Extent::statement);
+    CHECK(site.rest.substr(0, site.replaceable) == ")");
+  };
+  is_code("javascript", "x = s.replace(/\"/g, ^)\n");
+  is_code("javascript", "x = s.replace(/https?:\\/\\//, ^)\n");
+  is_code("rust", "let x = c == '\"' && f(^)\n");
+  is_code("clojure", "(foo 'bar ^)\n");
+  is_code("ocaml", "let f (x : 'a) = g (^)\n");
+  CHECK(CompletionCase("javascript", "x = f(/a/, '^)\n").site.quote == '\'');
+  CHECK(CompletionCase("javascript", "x = \"a\" + \"^\n").site.quote == '"');
+}
+
 TEST_CASE("closers that the line opened are replaceable, others are not") {
   CHECK(replaceable("python", "foo(^)\n") == ")");
   CHECK(replaceable("python", "foo(bar[^])\n") == "])");

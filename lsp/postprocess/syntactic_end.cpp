@@ -142,10 +142,14 @@ class Walk {
     static constexpr std::string_view kWords[] = {"case", "default", "public", "private",
                                                   "protected"};
     if (contains(kWords, line.first)) return true;
-    if (line.first.size() > 1 && line.first.starts_with('#')) return true;
+    if (is_directive(line)) return true;
     const std::size_t end = line.first.data() + line.first.size() - text_.data();
     const std::string_view behind = text_.substr(end);
     return is_word_character(line.first[0]) && behind.starts_with(':') && !behind.starts_with("::");
+  }
+
+  static bool is_directive(const Line& line) {
+    return line.first.size() > 1 && line.first.starts_with('#');
   }
 
   // It belongs to what follows the block, unless the block goes on behind it.
@@ -220,7 +224,7 @@ class Walk {
       block_indent_ = indent_columns(first_line_with_code(first), site_.indent.width);
       return std::nullopt;
     }
-    if (block_indent_ >= 0 || needs_a_body(line)) return std::nullopt;
+    if (block_indent_ >= 0 || needs_a_body(line) || lacks_semicolon(line)) return std::nullopt;
     return SyntacticEnd{line.end, "statement"};
   }
 
@@ -236,6 +240,15 @@ class Walk {
     return site_.language->blocks == BlockStyle::brackets &&
            contains(site_.language->block_heads, line.first) &&
            (line.last == ")" || line.last == line.first);
+  }
+
+  // The first line of a chain of calls, a head whose brace is on the next line, an annotation.
+  bool lacks_semicolon(const Line& line) const {
+    if (!site_.language->needs_semicolons) return false;
+    const bool in_list = !open_.empty() && open_.back() != '{';
+    if (in_list || is_directive(line)) return false;
+    static constexpr std::string_view kEnds[] = {";", "}", ":", ","};
+    return !contains(kEnds, line.last);
   }
 
   // Nothing but white space was generated up to the end of the line.

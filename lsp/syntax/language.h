@@ -45,6 +45,7 @@ struct Language {
   std::span<const LongString> long_strings;
   BlockStyle blocks = BlockStyle::none;
   bool statements_end_at_semicolon = false;
+  bool needs_semicolons = false;  ///< the end of a line never ends a statement
   /// Kinds of nodes whose named children are statements, members or entries of their own.
   std::span<const std::string_view> block_kinds;
   /// First words of lines that open a block without a bracket at the line's end.

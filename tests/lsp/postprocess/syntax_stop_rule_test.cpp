@@ -81,6 +81,24 @@ TEST_CASE("behind an accepted statement the completion is the next one") {
   CHECK(next("python", "# adds two^\n", "\n# numbers\nx = 1\n") == Stopped{"\n# numbers", "line"});
 }
 
+TEST_CASE("where statements need a semicolon, lines end none") {
+  const auto whole = [](std::string_view language_id, std::string_view source,
+                        const std::string& statement) {
+    CHECK(completed(language_id, source, statement + "\n\nh();\n") ==
+          Stopped{statement, "statement"});
+  };
+  whole("rust", "fn f() {\n    a();\n    ^\n}\n",
+        "let v = xs.iter()\n        .map(|x| x + 1)\n        .collect();");
+  whole("csharp", "class A {\n  int a;\n  ^\n}\n", "[Test]\n  void F(int a)\n  {\n    G(a);\n  }");
+  whole("java", "class A {\n  int a;\n  ^\n}\n", "@Override\n  public void f() {\n    g();\n  }");
+  whole("c", "int x;\n\n^\n", "int f(int a)\n{\n    return a;\n}");
+  whole("c", "int x;\n\n^\n", "#include <a.h>");
+  CHECK(completed("rust", "fn f() -> i32 {\n    a();\n    ^\n}\n", "b + 1\n}\n") ==
+        Stopped{"b + 1", "closer"});
+  CHECK(completed("java", "enum A {\n  B,\n  ^\n}\n", "C,\n  D,\n") == Stopped{"C,", "statement"});
+  CHECK(completed("c", "f(a,\n  ^\n);\n", "b\n);\n") == Stopped{"b", "statement"});
+}
+
 TEST_CASE("an entry of a list is a statement of its own") {
   CHECK(completed("javascript", "const a = {\n  b: 1,\n  ^\n};\n",
                   "c: [\n    2,\n  ],\n  d: 3,\n") == Stopped{"c: [\n    2,\n  ],", "statement"});

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <optional>
 
+#include "lsp/context/excerpt.h"
 #include "lsp/context/literals.h"
 #include "lsp/syntax/source_tokens.h"
 #include "support/thread_clock.h"
@@ -10,9 +11,6 @@
 namespace caretd::lsp {
 namespace {
 
-// The excerpt is parsed again while tokens arrive, so it is short; brackets further away are rarely
-// what a completion closes.
-constexpr std::size_t kExcerptBytes = 4000;
 constexpr std::size_t kFollowingLines = 12;
 
 bool is_blank(std::string_view text) {
@@ -21,41 +19,6 @@ bool is_blank(std::string_view text) {
 
 std::string_view slice(std::string_view text, const SourceToken& token) {
   return text.substr(token.begin, token.end - token.begin);
-}
-
-// Where the excerpt begins: at the top-level node around the hole, or at the first line in the
-// window that is not indented, or where the window's first line does.
-std::size_t excerpt_begin(const PromptQuery& query, const SyntaxTree* tree) {
-  const Text& text = query.document->text;
-  const std::size_t hole = query.before;
-  const std::size_t window = hole - std::min(hole, kExcerptBytes);
-  if (tree && hole > 0) {
-    const TSNode node = top_level_node(*tree, hole - 1);
-    const std::size_t begin = ts_node_is_null(node) ? hole : ts_node_start_byte(node);
-    if (begin >= window && begin < hole && !ts_node_is_error(node)) {
-      return text.line_start(text.line_of(begin));
-    }
-  }
-  const std::size_t hole_line = text.line_of(hole);
-  std::size_t first = text.line_of(window);
-  if (text.line_start(first) < window && first < hole_line) ++first;
-  for (std::size_t line = first; line < hole_line; ++line) {
-    const std::string_view content = text.line(line);
-    if (!content.empty() && (is_word_character(content[0]) || content[0] == '@')) {
-      return text.line_start(line);
-    }
-  }
-  return text.line_start(first);
-}
-
-// The hole may be in a line of megabytes (minified code).
-void cut_long_line(std::string& before) {
-  if (before.size() <= 2 * kExcerptBytes) return;
-  std::size_t begin = before.size() - kExcerptBytes;
-  while (begin < before.size() && (static_cast<unsigned char>(before[begin]) & 0xC0) == 0x80) {
-    ++begin;
-  }
-  before.erase(0, begin);
 }
 
 // A stack of open brackets; closers that match nothing are passed over.
@@ -147,21 +110,14 @@ void describe_lines(CompletionSite& site, const PromptQuery& query) {
   if (id == "makefile" || id == "make") site.indent.known = false;
 }
 
-struct LineEnds {
-  std::string_view first;
-  std::string_view last;
-};
-
-// First and last word of the tokens that lie in [begin, end), comments left out.
-LineEnds ends_of_line(const std::vector<SourceToken>& tokens, std::string_view source,
-                      std::size_t begin, std::size_t end) {
-  LineEnds ends;
+LineWords words_of_line(const CompletionSite& site, const std::vector<SourceToken>& tokens,
+                        std::size_t begin, std::size_t end) {
+  LineWords words;
   for (const SourceToken& token : tokens) {
     if (token.begin < begin || token.end > end || token.cls == TokenClass::comment) continue;
-    if (ends.first.empty()) ends.first = slice(source, token);
-    ends.last = slice(source, token);
+    words.add(slice(site.before, token), *site.language);
   }
-  return ends;
+  return words;
 }
 
 // Whether the last line with code in front of the hole opened a block, and nothing is in it yet.
@@ -175,10 +131,10 @@ bool block_is_empty(CompletionSite& site, const std::vector<SourceToken>& tokens
     begin = source.rfind('\n', begin - 2 < begin ? begin - 2 : 0);
     begin = begin == std::string_view::npos || end < 2 ? 0 : begin + 1;
   }
-  const LineEnds ends = ends_of_line(tokens, source, begin, end);
-  const bool bracket = ends.last.ends_with('{') ||
-                       (on_own_line && (ends.last.ends_with('(') || ends.last.ends_with('[')));
-  if (!bracket && !opens_block(*site.language, ends.first, ends.last)) return false;
+  const LineWords words = words_of_line(site, tokens, begin, end);
+  const bool bracket = words.last.ends_with('{') ||
+                       (on_own_line && (words.last.ends_with('(') || words.last.ends_with('[')));
+  if (!bracket && !opens_block(*site.language, words)) return false;
   const int indent = indent_columns(source.substr(begin, end - begin), site.indent.width);
   if (!site.following.empty()) {
     const std::string_view next = site.following.front();
@@ -247,20 +203,25 @@ std::string_view to_string(Extent extent) {
   return "unknown";
 }
 
-bool opens_block(const Language& language, std::string_view first, std::string_view last) {
-  if (contains(language.block_tails, last)) return true;
-  return language.blocks == BlockStyle::keywords && contains(language.block_heads, first) &&
-         !contains(language.block_ends, last);
+void LineWords::add(std::string_view word, const Language& language) {
+  if (first.empty()) first = word;
+  last = word;
+  if (contains(language.block_words, word)) in_block = true;
+  if (contains(language.block_ends, word)) in_block = false;
+}
+
+bool opens_block(const Language& language, const LineWords& words) {
+  if (contains(language.block_tails, words.last)) return true;
+  const bool head = contains(language.block_heads, words.first) || words.in_block;
+  return language.blocks == BlockStyle::keywords && head &&
+         !contains(language.block_ends, words.last);
 }
 
 CompletionSite describe_site(const PromptQuery& query, const Language& language,
                              const SyntaxTree* tree) {
   CompletionSite site;
   site.language = &language;
-  const std::size_t begin = excerpt_begin(query, tree);
-  site.before = query.document->text.view().substr(begin, query.before - begin);
-  cut_long_line(site.before);
-  site.before += query.pending;
+  site.before = excerpt_before(query, language, tree) + query.pending;
   describe_lines(site, query);
 
   site.before_tree = parse(language, site.before, {}, ThreadClock());

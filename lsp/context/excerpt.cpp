@@ -1,14 +1,28 @@
 #include "lsp/context/excerpt.h"
 
 #include <algorithm>
+#include <optional>
 
+#include "lsp/context/literals.h"
 #include "lsp/syntax/source_tokens.h"
 
 namespace caretd::lsp {
 namespace {
 
+// The first line from `line` on, before `end`, that does not begin within a string or comment; to a
+// text that begins there all that is code would be a string, and the other way round.
+std::size_t line_of_code(std::size_t line, std::size_t end, const Text& text,
+                         const SyntaxTree* tree) {
+  while (line < end) {
+    const std::optional<TSNode> literal = literal_around(tree, text.line_start(line));
+    if (!literal) return line;
+    line = std::max(line, text.line_of(ts_node_end_byte(*literal))) + 1;
+  }
+  return end;
+}
+
 // Where the excerpt begins: at the top-level node around the hole, or at the first line in the
-// window that is not indented, or where the window's first line does.
+// window that is not indented, or where the window's first line of code does.
 std::size_t excerpt_begin(const PromptQuery& query, const SyntaxTree* tree) {
   const Text& text = query.document->text;
   const std::size_t hole = query.before;
@@ -23,7 +37,9 @@ std::size_t excerpt_begin(const PromptQuery& query, const SyntaxTree* tree) {
   const std::size_t hole_line = text.line_of(hole);
   std::size_t first = text.line_of(window);
   if (text.line_start(first) < window && first < hole_line) ++first;
-  for (std::size_t line = first; line < hole_line; ++line) {
+  first = line_of_code(first, hole_line, text, tree);
+  for (std::size_t line = first; line < hole_line;
+       line = line_of_code(line + 1, hole_line, text, tree)) {
     const std::string_view content = text.line(line);
     if (!content.empty() && (is_word_character(content[0]) || content[0] == '@')) {
       return text.line_start(line);

@@ -118,6 +118,24 @@ TEST_CASE("the surroundings are copied as they are") {
   CHECK(CompletionCase("python", "a = 1\r\nb = ^\r\n").site.crlf);
 }
 
+TEST_CASE("an excerpt never begins within a string or comment") {
+  const auto check = [](std::string_view language_id, const std::string& head,
+                        const std::string& method) {
+    std::string source = head;
+    while (source.size() < 9000) source += method;
+    for (std::size_t moved = 0; moved < method.size(); moved += 5) {
+      const std::string more(moved, '#');
+      const std::string mark = language_id == "python" ? "    " : "  // ";
+      CHECK(replaceable(language_id, source + mark + more + "\n    f(^)\n") == ")");
+    }
+  };
+  check("python", "class A:\n",
+        "    def f(self):\n        \"\"\"Does it.\n\n        It's (one\nof two).\n        \"\"\"\n"
+        "        return self.a\n\n");
+  check("javascript", "class A {\n",
+        "  /**\n   * It's (one\n of two).\n   */\n  f() {\n    return `a\n b\n `;\n  }\n\n");
+}
+
 TEST_CASE("text that is taken as accepted is part of what is in front of the hole") {
   CompletionCase sample("javascript", "function f() {\n  ^\n}\n");
   sample.query.pending = "if (x) {\n    ";

@@ -140,6 +140,12 @@ TEST_CASE("blocks that end one after another are no repetition") {
   CHECK(completed("python", "x = 1\ny = ^\n", table + "\nz = 2\n") == Stopped{table, "statement"});
 }
 
+TEST_CASE("arguments may stand far to the right") {
+  const std::string call = "first(second,\n" + std::string(60, ' ') + "third);";
+  CHECK(completed("c", "void f() {\n  a();\n  ^\n}\n", call + "\n  b();\n") ==
+        Stopped{call, "statement"});
+}
+
 TEST_CASE("lines that come again are cut behind the first of them") {
   CHECK(completed("python", "def f(x):\n^\n",
                   "    log(show(x))\n    show(x)\n    show(x)\n    show(x)\n") ==

@@ -120,6 +120,25 @@ LineWords words_of_line(const CompletionSite& site, const std::vector<SourceToke
   return words;
 }
 
+// Where the line begins on which the statement does whose last line begins at `begin`: arguments
+// may be on lines of their own, indented as one likes.
+std::size_t head_begin(std::string_view source, const std::vector<SourceToken>& tokens,
+                       std::size_t begin, std::size_t end) {
+  std::vector<std::size_t> open;
+  for (const SourceToken& token : tokens) {
+    if (token.begin >= end) break;
+    if (token.cls == TokenClass::opener) open.push_back(token.begin);
+    if (token.cls != TokenClass::closer || open.empty()) continue;
+    const std::size_t opener = open.back();
+    open.pop_back();
+    if (token.begin < begin || opener >= begin) continue;
+    const std::size_t newline = source.rfind('\n', opener);
+    const std::size_t line = newline == std::string_view::npos ? 0 : newline + 1;
+    return head_begin(source, tokens, line, begin);
+  }
+  return begin;
+}
+
 // Whether the last line with code in front of the hole opened a block, and nothing is in it yet.
 bool block_is_empty(CompletionSite& site, const std::vector<SourceToken>& tokens) {
   const std::string_view source = site.before;
@@ -135,7 +154,8 @@ bool block_is_empty(CompletionSite& site, const std::vector<SourceToken>& tokens
   const bool bracket = words.last.ends_with('{') ||
                        (on_own_line && (words.last.ends_with('(') || words.last.ends_with('[')));
   if (!bracket && !opens_block(*site.language, words)) return false;
-  const int indent = indent_columns(source.substr(begin, end - begin), site.indent.width);
+  const std::size_t head = head_begin(source, tokens, begin, end);
+  const int indent = indent_columns(source.substr(head, end - head), site.indent.width);
   if (!site.following.empty()) {
     const std::string_view next = site.following.front();
     const bool closes = matching_bracket(trimmed(next)[0]) == '{';

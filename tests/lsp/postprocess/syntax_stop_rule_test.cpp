@@ -111,6 +111,13 @@ TEST_CASE("text that follows the cursor is not written again") {
         Stopped{"append(endings) ", "suffix"});
 }
 
+TEST_CASE("a block is not left for the lines of its head that stand further right") {
+  CHECK(completed("python", "def f(a,\n      b):\n    ^\n", "c = a\n    return c\n\nx = 1\n") ==
+        Stopped{"c = a\n    return c", "block"});
+  CHECK(completed("cpp", "void f(int a,\n       int b) {\n  ^\n}\n", "g(a);\n  h(b);\n}\n") ==
+        Stopped{"g(a);\n  h(b);", "closer"});
+}
+
 TEST_CASE("a completion in a comment or string stays on its line") {
   CHECK(completed("python", "# adds ^\n", "two numbers\ndef add(a, b):\n") ==
         Stopped{"two numbers", "line"});

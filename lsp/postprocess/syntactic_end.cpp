@@ -13,7 +13,6 @@ namespace {
 // Tokens after which a statement cannot be over.
 bool continues(std::string_view last, const CompletionSite& site) {
   const Language& language = *site.language;
-  if (last == "\\") return true;
   // In a list, a comma ends an entry.
   if (last == "," && site.open_above > 0) return false;
   if (language.blocks != BlockStyle::brackets) return false;
@@ -220,6 +219,9 @@ class Walk {
     // A comment is no statement, and half a string is none.
     if (line.words.first.empty() || line.ends_inside) return std::nullopt;
     if (inside_brackets() || continues(line.words.last, site_)) return std::nullopt;
+    // Grammars have no token for it.
+    if (trimmed(text_.substr(line.begin, line.end - line.begin)).ends_with('\\'))
+      return std::nullopt;
     if (site_.extent == Extent::block) return std::nullopt;
     if (block_indent_ < 0 && opens_block(*site_.language, line.words)) {
       const std::string_view first = text_.substr(site_.line_begin, line.end - site_.line_begin);
@@ -237,8 +239,11 @@ class Walk {
     return newline == std::string_view::npos ? text : text.substr(newline + 1);
   }
 
-  // if (...), else and the like, whose body is the next line.
+  // if (...), else and the like, whose body is the next line, and a decorator of Python.
   bool needs_a_body(const Line& line) const {
+    if (site_.language->blocks == BlockStyle::indentation && line.words.first.starts_with('@')) {
+      return true;
+    }
     return site_.language->blocks == BlockStyle::brackets &&
            contains(site_.language->block_heads, line.words.first) &&
            (line.words.last == ")" || line.words.last == line.words.first);

@@ -111,11 +111,28 @@ TEST_CASE("text that follows the cursor is not written again") {
         Stopped{"append(endings) ", "suffix"});
 }
 
+TEST_CASE("what begins as the next statement does may go on otherwise") {
+  const std::string property = "@property\n    def a(self):\n        return 1";
+  const std::string_view source =
+      "class A:\n    x = 1\n\n    ^\n\n    @property\n    def b(self):\n        return 2\n";
+  CHECK(completed("python", source, property + "\n\n    @property\n    def b(self):\n") ==
+        Stopped{property, "block"});
+  CHECK(completed("python", source, "@property\n    def b(self):\n        return 2\n") ==
+        Stopped{"", "suffix"});
+}
+
 TEST_CASE("a block is not left for the lines of its head that stand further right") {
   CHECK(completed("python", "def f(a,\n      b):\n    ^\n", "c = a\n    return c\n\nx = 1\n") ==
         Stopped{"c = a\n    return c", "block"});
   CHECK(completed("cpp", "void f(int a,\n       int b) {\n  ^\n}\n", "g(a);\n  h(b);\n}\n") ==
         Stopped{"g(a);\n  h(b);", "closer"});
+}
+
+TEST_CASE("a line that ends in a backslash goes on") {
+  CHECK(completed("python", "x = 1\n^\n", "from a import b, \\\n    c\ny = 1\n") ==
+        Stopped{"from a import b, \\\n    c", "statement"});
+  CHECK(completed("shellscript", "x=1\n^\n", "a b \\\n  c\nd\n") ==
+        Stopped{"a b \\\n  c", "statement"});
 }
 
 TEST_CASE("a completion in a comment or string stays on its line") {

@@ -21,6 +21,21 @@ std::string_view slice(std::string_view text, const SourceToken& token) {
   return text.substr(token.begin, token.end - token.begin);
 }
 
+// Whether the code leaves no semicolon out, as far as lines tell: those of a chain of calls but the
+// last end without one in any style.
+bool writes_semicolons(std::string_view code) {
+  int with = 0;
+  int without = 0;
+  for (std::size_t end = code.find('\n'); end != std::string_view::npos;
+       code.remove_prefix(end + 1), end = code.find('\n')) {
+    const std::string_view line = trimmed(code.substr(0, end));
+    if (line.empty() || line.starts_with("//") || line.starts_with('*')) continue;
+    if (line.back() == ';') ++with;
+    if (line.back() == ')' || is_word_character(line.back())) ++without;
+  }
+  return with >= 2 && with > without;
+}
+
 // A stack of open brackets; closers that match nothing are passed over.
 void track(std::string& open, char bracket, TokenClass cls) {
   if (cls == TokenClass::opener) open.push_back(bracket);
@@ -244,6 +259,8 @@ CompletionSite describe_site(const PromptQuery& query, const Language& language,
   site.before = excerpt_before(query, language, tree) + query.pending;
   describe_lines(site, query);
 
+  site.semicolons = language.needs_semicolons ||
+                    (language.statements_end_at_semicolon && writes_semicolons(site.before));
   site.before_tree = parse(language, site.before, {}, ThreadClock());
   const std::vector<SourceToken> tokens =
       source_tokens(site.before_tree.get(), language, site.before, 0, site.before.size());

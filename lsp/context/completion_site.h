@@ -54,6 +54,9 @@ struct CompletionSite {
   /// What stands in front of the hole is taken for a finished statement where the model says so by
   /// ending the line: the completion is the next one then. Nothing follows on the hole's line.
   bool may_begin_below = false;
+  /// Statements end at a semicolon and at no line end: so the language wants it, or so the code in
+  /// front of the hole is written.
+  bool semicolons = false;
   IndentStyle indent;
   bool crlf = false;  ///< lines of the file end in CR LF
 

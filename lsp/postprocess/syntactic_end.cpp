@@ -251,7 +251,7 @@ class Walk {
 
   // The first line of a chain of calls, a head whose brace is on the next line, an annotation.
   bool lacks_semicolon(const Line& line) const {
-    if (!site_.language->needs_semicolons) return false;
+    if (!site_.semicolons) return false;
     const bool in_list = !open_.empty() && open_.back() != '{';
     if (in_list || is_directive(line)) return false;
     static constexpr std::string_view kEnds[] = {";", "}", ":", ","};

@@ -49,6 +49,10 @@ TEST_CASE("where statements need a semicolon, lines end none") {
   whole("java", "class A {\n  int a;\n  ^\n}\n", "@Override\n  public void f() {\n    g();\n  }");
   whole("c", "int x;\n\n^\n", "int f(int a)\n{\n    return a;\n}");
   whole("c", "int x;\n\n^\n", "#include <a.h>");
+  const std::string choice = "const d = a\n  ? b\n  : f(c)\n    .g();";
+  whole("javascript", "const a = 1;\nconst b = 2;\nconst c = 3;\n^\n", choice);
+  CHECK(completed("javascript", "const a = 1\nconst b = 2\nconst c = 3\n^\n", "f(a)\ng(b)\n") ==
+        Stopped{"f(a)", "statement"});
   CHECK(completed("rust", "fn f() -> i32 {\n    a();\n    ^\n}\n", "b + 1\n}\n") ==
         Stopped{"b + 1", "closer"});
   CHECK(completed("java", "enum A {\n  B,\n  ^\n}\n", "C,\n  D,\n") == Stopped{"C,", "statement"});

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <optional>
 
+#include "lsp/context/excerpt.h"
 #include "lsp/context/literals.h"
 #include "lsp/syntax/source_tokens.h"
 #include "support/thread_clock.h"
@@ -10,9 +11,6 @@
 namespace caretd::lsp {
 namespace {
 
-// The excerpt is parsed again while tokens arrive, so it is short; brackets further away are rarely
-// what a completion closes.
-constexpr std::size_t kExcerptBytes = 4000;
 constexpr std::size_t kFollowingLines = 12;
 
 bool is_blank(std::string_view text) {
@@ -23,39 +21,19 @@ std::string_view slice(std::string_view text, const SourceToken& token) {
   return text.substr(token.begin, token.end - token.begin);
 }
 
-// Where the excerpt begins: at the top-level node around the hole, or at the first line in the
-// window that is not indented, or where the window's first line does.
-std::size_t excerpt_begin(const PromptQuery& query, const SyntaxTree* tree) {
-  const Text& text = query.document->text;
-  const std::size_t hole = query.before;
-  const std::size_t window = hole - std::min(hole, kExcerptBytes);
-  if (tree && hole > 0) {
-    const TSNode node = top_level_node(*tree, hole - 1);
-    const std::size_t begin = ts_node_is_null(node) ? hole : ts_node_start_byte(node);
-    if (begin >= window && begin < hole && !ts_node_is_error(node)) {
-      return text.line_start(text.line_of(begin));
-    }
+// Whether the code leaves no semicolon out, as far as lines tell: those of a chain of calls but the
+// last end without one in any style.
+bool writes_semicolons(std::string_view code) {
+  int with = 0;
+  int without = 0;
+  for (std::size_t end = code.find('\n'); end != std::string_view::npos;
+       code.remove_prefix(end + 1), end = code.find('\n')) {
+    const std::string_view line = trimmed(code.substr(0, end));
+    if (line.empty() || line.starts_with("//") || line.starts_with('*')) continue;
+    if (line.back() == ';') ++with;
+    if (line.back() == ')' || is_word_character(line.back())) ++without;
   }
-  const std::size_t hole_line = text.line_of(hole);
-  std::size_t first = text.line_of(window);
-  if (text.line_start(first) < window && first < hole_line) ++first;
-  for (std::size_t line = first; line < hole_line; ++line) {
-    const std::string_view content = text.line(line);
-    if (!content.empty() && (is_word_character(content[0]) || content[0] == '@')) {
-      return text.line_start(line);
-    }
-  }
-  return text.line_start(first);
-}
-
-// The hole may be in a line of megabytes (minified code).
-void cut_long_line(std::string& before) {
-  if (before.size() <= 2 * kExcerptBytes) return;
-  std::size_t begin = before.size() - kExcerptBytes;
-  while (begin < before.size() && (static_cast<unsigned char>(before[begin]) & 0xC0) == 0x80) {
-    ++begin;
-  }
-  before.erase(0, begin);
+  return with >= 2 && with > without;
 }
 
 // A stack of open brackets; closers that match nothing are passed over.
@@ -147,21 +125,33 @@ void describe_lines(CompletionSite& site, const PromptQuery& query) {
   if (id == "makefile" || id == "make") site.indent.known = false;
 }
 
-struct LineEnds {
-  std::string_view first;
-  std::string_view last;
-};
-
-// First and last word of the tokens that lie in [begin, end), comments left out.
-LineEnds ends_of_line(const std::vector<SourceToken>& tokens, std::string_view source,
-                      std::size_t begin, std::size_t end) {
-  LineEnds ends;
+LineWords words_of_line(const CompletionSite& site, const std::vector<SourceToken>& tokens,
+                        std::size_t begin, std::size_t end) {
+  LineWords words;
   for (const SourceToken& token : tokens) {
     if (token.begin < begin || token.end > end || token.cls == TokenClass::comment) continue;
-    if (ends.first.empty()) ends.first = slice(source, token);
-    ends.last = slice(source, token);
+    words.add(slice(site.before, token), *site.language);
   }
-  return ends;
+  return words;
+}
+
+// Where the line begins on which the statement does whose last line begins at `begin`: arguments
+// may be on lines of their own, indented as one likes.
+std::size_t head_begin(std::string_view source, const std::vector<SourceToken>& tokens,
+                       std::size_t begin, std::size_t end) {
+  std::vector<std::size_t> open;
+  for (const SourceToken& token : tokens) {
+    if (token.begin >= end) break;
+    if (token.cls == TokenClass::opener) open.push_back(token.begin);
+    if (token.cls != TokenClass::closer || open.empty()) continue;
+    const std::size_t opener = open.back();
+    open.pop_back();
+    if (token.begin < begin || opener >= begin) continue;
+    const std::size_t newline = source.rfind('\n', opener);
+    const std::size_t line = newline == std::string_view::npos ? 0 : newline + 1;
+    return head_begin(source, tokens, line, begin);
+  }
+  return begin;
 }
 
 // Whether the last line with code in front of the hole opened a block, and nothing is in it yet.
@@ -175,11 +165,12 @@ bool block_is_empty(CompletionSite& site, const std::vector<SourceToken>& tokens
     begin = source.rfind('\n', begin - 2 < begin ? begin - 2 : 0);
     begin = begin == std::string_view::npos || end < 2 ? 0 : begin + 1;
   }
-  const LineEnds ends = ends_of_line(tokens, source, begin, end);
-  const bool bracket = ends.last.ends_with('{') ||
-                       (on_own_line && (ends.last.ends_with('(') || ends.last.ends_with('[')));
-  if (!bracket && !opens_block(*site.language, ends.first, ends.last)) return false;
-  const int indent = indent_columns(source.substr(begin, end - begin), site.indent.width);
+  const LineWords words = words_of_line(site, tokens, begin, end);
+  const bool bracket = words.last.ends_with('{') ||
+                       (on_own_line && (words.last.ends_with('(') || words.last.ends_with('[')));
+  if (!bracket && !opens_block(*site.language, words)) return false;
+  const std::size_t head = head_begin(source, tokens, begin, end);
+  const int indent = indent_columns(source.substr(head, end - head), site.indent.width);
   if (!site.following.empty()) {
     const std::string_view next = site.following.front();
     const bool closes = matching_bracket(trimmed(next)[0]) == '{';
@@ -189,12 +180,27 @@ bool block_is_empty(CompletionSite& site, const std::vector<SourceToken>& tokens
   return true;
 }
 
+// What of the line is a literal from end to end by the tree: a regular expression or a character
+// may hold a quote, or what begins a comment.
+LineScan scan_typed(const CompletionSite& site, const std::vector<SourceToken>& tokens) {
+  std::string line(site.typed());
+  for (const SourceToken& token : tokens) {
+    if (token.cls != TokenClass::string || token.begin < site.line_begin) continue;
+    const std::string_view literal = slice(site.before, token);
+    const char first = literal.front();
+    const bool pattern = first == '/' && !literal.starts_with("/*") && literal.rfind('/') > 0;
+    const bool quoted = (first == '"' || first == '\'' || first == '`') && literal.back() == first;
+    if (literal.size() < 3 || !(pattern || quoted)) continue;
+    line.replace(token.begin - site.line_begin, literal.size(), literal.size(), ' ');
+  }
+  return scan_line(*site.language, line);
+}
+
 void decide_extent(CompletionSite& site, const PromptQuery& query, const SyntaxTree* tree,
-                   const std::vector<SourceToken>& tokens) {
+                   const std::vector<SourceToken>& tokens, const LineScan& scan) {
   const std::string_view behind = std::string_view(site.rest).substr(site.replaceable);
   const std::optional<TSNode> literal =
       query.pending.empty() ? literal_around(tree, query.before) : std::nullopt;
-  const LineScan scan = scan_line(*site.language, site.typed());
   site.in_comment = scan.comment || (literal && is_comment(*literal)) ||
                     (!site.literal_end.empty() && site.literal_end == site.language->comment.close);
   if (!site.literal_end.empty() && is_blank(behind)) {
@@ -206,8 +212,7 @@ void decide_extent(CompletionSite& site, const PromptQuery& query, const SyntaxT
   }
 }
 
-char quote_at(const CompletionSite& site, const PromptQuery& query, const SyntaxTree* tree) {
-  const LineScan scan = scan_line(*site.language, site.typed());
+char quote_at(const PromptQuery& query, const SyntaxTree* tree, const LineScan& scan) {
   if (query.pending.empty()) {
     if (const auto literal = literal_around(tree, query.before)) {
       const char last = query.document->text.view()[ts_node_end_byte(*literal) - 1];
@@ -233,22 +238,29 @@ std::string_view to_string(Extent extent) {
   return "unknown";
 }
 
-bool opens_block(const Language& language, std::string_view first, std::string_view last) {
-  if (contains(language.block_tails, last)) return true;
-  return language.blocks == BlockStyle::keywords && contains(language.block_heads, first) &&
-         !contains(language.block_ends, last);
+void LineWords::add(std::string_view word, const Language& language) {
+  if (first.empty()) first = word;
+  last = word;
+  if (contains(language.block_words, word)) in_block = true;
+  if (contains(language.block_ends, word)) in_block = false;
+}
+
+bool opens_block(const Language& language, const LineWords& words) {
+  if (contains(language.block_tails, words.last)) return true;
+  const bool head = contains(language.block_heads, words.first) || words.in_block;
+  return language.blocks == BlockStyle::keywords && head &&
+         !contains(language.block_ends, words.last);
 }
 
 CompletionSite describe_site(const PromptQuery& query, const Language& language,
                              const SyntaxTree* tree) {
   CompletionSite site;
   site.language = &language;
-  const std::size_t begin = excerpt_begin(query, tree);
-  site.before = query.document->text.view().substr(begin, query.before - begin);
-  cut_long_line(site.before);
-  site.before += query.pending;
+  site.before = excerpt_before(query, language, tree) + query.pending;
   describe_lines(site, query);
 
+  site.semicolons = language.needs_semicolons ||
+                    (language.statements_end_at_semicolon && writes_semicolons(site.before));
   site.before_tree = parse(language, site.before, {}, ThreadClock());
   const std::vector<SourceToken> tokens =
       source_tokens(site.before_tree.get(), language, site.before, 0, site.before.size());
@@ -268,14 +280,15 @@ CompletionSite describe_site(const PromptQuery& query, const Language& language,
   site.open_brackets += typed_open;
 
   site.literal_end = opened_literal(language, site.typed());
-  site.quote = site.literal_end.empty() ? quote_at(site, query, tree) : '\0';
+  const LineScan scan = scan_typed(site, tokens);
+  site.quote = site.literal_end.empty() ? quote_at(query, tree, scan) : '\0';
   site.replaceable = count_replaceable(site);
   const int behind = closers_behind(query, language, tree);
   const auto replaceable_brackets =
       static_cast<int>(brackets_in(std::string_view(site.rest).substr(0, site.replaceable)));
   const int missing = static_cast<int>(site.open_brackets.size()) - behind;
   site.closable = std::max(0, missing) + replaceable_brackets;
-  decide_extent(site, query, tree, tokens);
+  decide_extent(site, query, tree, tokens, scan);
   return site;
 }
 

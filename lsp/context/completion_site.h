@@ -54,6 +54,9 @@ struct CompletionSite {
   /// What stands in front of the hole is taken for a finished statement where the model says so by
   /// ending the line: the completion is the next one then. Nothing follows on the hole's line.
   bool may_begin_below = false;
+  /// Statements end at a semicolon and at no line end: so the language wants it, or so the code in
+  /// front of the hole is written.
+  bool semicolons = false;
   IndentStyle indent;
   bool crlf = false;  ///< lines of the file end in CR LF
 
@@ -66,9 +69,17 @@ struct CompletionSite {
 [[nodiscard]] CompletionSite describe_site(const PromptQuery& query, const Language& language,
                                            const SyntaxTree* tree);
 
-/// Whether a line opens a block that ends by indentation or a closing word: by its first or last
-/// word. `first` and `last` are words of the line, `last` may be punctuation.
-[[nodiscard]] bool opens_block(const Language& language, std::string_view first,
-                               std::string_view last);
+/// The words of a line of code as far as they tell about blocks; comments are left out. `last` may
+/// be punctuation. Views of the source.
+struct LineWords {
+  std::string_view first;
+  std::string_view last;
+  bool in_block = false;  ///< one of Language::block_words stands in it and is not closed
+
+  void add(std::string_view word, const Language& language);
+};
+
+/// Whether a line opens a block that ends by indentation or a closing word.
+[[nodiscard]] bool opens_block(const Language& language, const LineWords& words);
 
 }  // namespace caretd::lsp

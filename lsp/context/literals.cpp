@@ -14,9 +14,11 @@ bool is_literal_kind(std::string_view kind) {
          kind.find("char") != std::string_view::npos || kind.find("quote_scalar") != kind.npos;
 }
 
-// Languages in which an apostrophe is no quote: lifetimes, prose.
+// Languages in which an apostrophe is no quote: lifetimes, symbols, prose.
 bool has_apostrophes(const Language& language) {
-  return language.id == "rust" || language.id == "plaintext";
+  static constexpr std::string_view kIds[] = {"rust", "plaintext", "lisp-like", "ml-like",
+                                              "tex-like"};
+  return contains(kIds, language.id);
 }
 
 // Whether the letters that end at `end` are a string prefix (f, rb, L), not the end of a word.

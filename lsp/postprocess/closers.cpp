@@ -47,6 +47,7 @@ Closers match_closers(const CompletionSite& site, std::string_view completion) {
     const bool own = !result.left_open.empty();
     std::string& stack = own ? result.left_open : open;
     const bool matches = !stack.empty() && stack.back() == matching_bracket(bracket);
+    if (!matches && ends_case_pattern(*site.language, source.text(), token.begin)) continue;
     if (!matches || (!own && result.closed == site.closable)) {
       result.valid = token.begin - hole;
       break;
@@ -55,6 +56,13 @@ Closers match_closers(const CompletionSite& site, std::string_view completion) {
     if (!own) ++result.closed;
   }
   return result;
+}
+
+bool ends_case_pattern(const Language& language, std::string_view source, std::size_t offset) {
+  if (language.id != "shellscript" || source[offset] != ')') return false;
+  const std::string_view before = source.substr(0, offset);
+  const std::size_t head = before.rfind("case ");
+  return head != std::string_view::npos && before.find("esac", head) == std::string_view::npos;
 }
 
 std::size_t replaced_bytes(const CompletionSite& site, const Closers& closers,

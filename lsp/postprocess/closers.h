@@ -18,6 +18,10 @@ struct Closers {
 
 [[nodiscard]] Closers match_closers(const CompletionSite& site, std::string_view completion);
 
+/// Whether the closer at `offset` ends a pattern of the shell's `case`, which nothing opens.
+[[nodiscard]] bool ends_case_pattern(const Language& language, std::string_view source,
+                                     std::size_t offset);
+
 /// How many of the replaceable bytes behind the hole the completion has written itself.
 [[nodiscard]] std::size_t replaced_bytes(const CompletionSite& site, const Closers& closers,
                                          std::string_view completion);

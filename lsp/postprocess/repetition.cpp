@@ -7,6 +7,8 @@ namespace {
 
 constexpr std::size_t kTimes = 4;
 constexpr std::size_t kLongestUnit = 64;
+// Arguments below an opening bracket are indented as far as it stands to the right.
+constexpr std::size_t kLongestIndentation = 160;
 
 // How many bytes at the end of `text` have the period `unit`.
 std::size_t periodic_bytes(std::string_view text, std::size_t unit) {
@@ -22,7 +24,9 @@ std::optional<std::size_t> begin_of_repetition(std::string_view text, std::size_
   for (std::size_t unit = 1; unit <= longest; ++unit) {
     const std::size_t bytes = periodic_bytes(text, unit);
     const std::size_t times = bytes / unit;
-    if (times >= kTimes && bytes >= least) return text.size() - (times - 1) * unit;
+    const bool space = text.substr(text.size() - unit).find_first_not_of(" \t") == text.npos;
+    if (times >= kTimes && bytes >= (space ? kLongestIndentation : least))
+      return text.size() - (times - 1) * unit;
   }
   return std::nullopt;
 }

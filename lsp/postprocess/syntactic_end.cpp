@@ -5,13 +5,14 @@
 #include <utility>
 #include <vector>
 
+#include "lsp/postprocess/closers.h"
+
 namespace caretd::lsp {
 namespace {
 
 // Tokens after which a statement cannot be over.
 bool continues(std::string_view last, const CompletionSite& site) {
   const Language& language = *site.language;
-  if (last == "\\") return true;
   // In a list, a comma ends an entry.
   if (last == "," && site.open_above > 0) return false;
   if (language.blocks != BlockStyle::brackets) return false;
@@ -26,8 +27,7 @@ struct Line {
   std::size_t begin = 0;
   std::size_t end = 0;  // without the terminator; of the text if it is not complete
   bool complete = false;
-  std::string_view first;  // words of the line, empty where there is no code
-  std::string_view last;
+  LineWords words;  // empty where there is no code
   bool first_complete = false;
   bool blank = false;
   bool begins_inside = false;  // a string or comment of the lines above
@@ -86,7 +86,7 @@ class Walk {
       line.begins_inside = true;
       line.ends_inside = open.end > line.end + 1;
       if (!line.ends_inside && open.cls != TokenClass::comment) {
-        line.first = line.last = text_.substr(open.begin, open.end - open.begin);
+        line.words.add(text_.substr(open.begin, open.end - open.begin), *site_.language);
       }
     }
     for (std::size_t i = next_; i < tokens_.size() && tokens_[i].begin < line.end; ++i) {
@@ -94,11 +94,8 @@ class Walk {
       if (tokens_[i].cls == TokenClass::comment) continue;
       const std::string_view word =
           text_.substr(tokens_[i].begin, tokens_[i].end - tokens_[i].begin);
-      if (line.first.empty()) {
-        line.first = word;
-        line.first_complete = tokens_[i].end < text_.size();
-      }
-      line.last = word;
+      if (line.words.first.empty()) line.first_complete = tokens_[i].end < text_.size();
+      line.words.add(word, *site_.language);
     }
     return line;
   }
@@ -106,7 +103,7 @@ class Walk {
   std::optional<SyntacticEnd> visit(const Line& line) {
     const bool generated_line = line.begin > hole_;
     if (generated_line && !line.blank && !line.begins_inside) {
-      if (const auto found = line.first.empty() ? dedented_comment(line) : dedent(line)) {
+      if (const auto found = line.words.first.empty() ? dedented_comment(line) : dedent(line)) {
         return found;
       }
     }
@@ -125,10 +122,10 @@ class Walk {
     const std::size_t outside = std::exchange(outside_, std::string_view::npos);
     if (!is_dedented(line)) return std::nullopt;
     const std::string_view content = text_.substr(line.begin, line.end - line.begin);
-    if (matching_bracket(line.first[0]) != 0) return std::nullopt;
-    if (contains(site_.language->block_middles, line.first)) return std::nullopt;
+    if (matching_bracket(line.words.first[0]) != 0) return std::nullopt;
+    if (contains(site_.language->block_middles, line.words.first)) return std::nullopt;
     if (stands_at_margin(line)) return std::nullopt;
-    const bool ends = contains(site_.language->block_ends, line.first);
+    const bool ends = contains(site_.language->block_ends, line.words.first);
     if (ends && !is_next_line(content)) {
       ended_ = true;
       return std::nullopt;
@@ -141,11 +138,16 @@ class Walk {
     if (site_.language->blocks != BlockStyle::brackets) return false;
     static constexpr std::string_view kWords[] = {"case", "default", "public", "private",
                                                   "protected"};
-    if (contains(kWords, line.first)) return true;
-    if (line.first.size() > 1 && line.first.starts_with('#')) return true;
-    const std::size_t end = line.first.data() + line.first.size() - text_.data();
+    if (contains(kWords, line.words.first)) return true;
+    if (is_directive(line)) return true;
+    const std::size_t end = line.words.first.data() + line.words.first.size() - text_.data();
     const std::string_view behind = text_.substr(end);
-    return is_word_character(line.first[0]) && behind.starts_with(':') && !behind.starts_with("::");
+    return is_word_character(line.words.first[0]) && behind.starts_with(':') &&
+           !behind.starts_with("::");
+  }
+
+  static bool is_directive(const Line& line) {
+    return line.words.first.size() > 1 && line.words.first.starts_with('#');
   }
 
   // It belongs to what follows the block, unless the block goes on behind it.
@@ -176,7 +178,10 @@ class Walk {
       if (token.begin < code_begin_) continue;
       const char c = text_[token.begin];
       if (token.cls == TokenClass::opener) opened_.push_back(c);
-      if (token.cls == TokenClass::closer && !close(c)) return SyntacticEnd{token.begin, "closer"};
+      if (token.cls == TokenClass::closer && !close(c) &&
+          !ends_case_pattern(*site_.language, text_, token.begin)) {
+        return SyntacticEnd{token.begin, "closer"};
+      }
       if (token.cls == TokenClass::punctuation && c == ';' && statement_ends_here()) {
         return SyntacticEnd{token.end, "statement"};
       }
@@ -212,15 +217,18 @@ class Walk {
     if (ended_) return SyntacticEnd{line.end, "block"};
     if (lines_ >= most_lines_) return SyntacticEnd{line.end, "lines"};
     // A comment is no statement, and half a string is none.
-    if (line.first.empty() || line.ends_inside) return std::nullopt;
-    if (inside_brackets() || continues(line.last, site_)) return std::nullopt;
+    if (line.words.first.empty() || line.ends_inside) return std::nullopt;
+    if (inside_brackets() || continues(line.words.last, site_)) return std::nullopt;
+    // Grammars have no token for it.
+    if (trimmed(text_.substr(line.begin, line.end - line.begin)).ends_with('\\'))
+      return std::nullopt;
     if (site_.extent == Extent::block) return std::nullopt;
-    if (block_indent_ < 0 && opens_block(*site_.language, line.first, line.last)) {
+    if (block_indent_ < 0 && opens_block(*site_.language, line.words)) {
       const std::string_view first = text_.substr(site_.line_begin, line.end - site_.line_begin);
       block_indent_ = indent_columns(first_line_with_code(first), site_.indent.width);
       return std::nullopt;
     }
-    if (block_indent_ >= 0 || needs_a_body(line)) return std::nullopt;
+    if (block_indent_ >= 0 || needs_a_body(line) || lacks_semicolon(line)) return std::nullopt;
     return SyntacticEnd{line.end, "statement"};
   }
 
@@ -231,11 +239,23 @@ class Walk {
     return newline == std::string_view::npos ? text : text.substr(newline + 1);
   }
 
-  // if (...), else and the like, whose body is the next line.
+  // if (...), else and the like, whose body is the next line, and a decorator of Python.
   bool needs_a_body(const Line& line) const {
+    if (site_.language->blocks == BlockStyle::indentation && line.words.first.starts_with('@')) {
+      return true;
+    }
     return site_.language->blocks == BlockStyle::brackets &&
-           contains(site_.language->block_heads, line.first) &&
-           (line.last == ")" || line.last == line.first);
+           contains(site_.language->block_heads, line.words.first) &&
+           (line.words.last == ")" || line.words.last == line.words.first);
+  }
+
+  // The first line of a chain of calls, a head whose brace is on the next line, an annotation.
+  bool lacks_semicolon(const Line& line) const {
+    if (!site_.semicolons) return false;
+    const bool in_list = !open_.empty() && open_.back() != '{';
+    if (in_list || is_directive(line)) return false;
+    static constexpr std::string_view kEnds[] = {";", "}", ":", ","};
+    return !contains(kEnds, line.words.last);
   }
 
   // Nothing but white space was generated up to the end of the line.

@@ -16,6 +16,11 @@ bool is_telling(std::string_view line) {
   return line.size() >= 5 && std::ranges::count_if(line, is_word_character) >= 3;
 }
 
+// A decorator, or the first line of a call or block: others that are near often begin the same.
+bool is_head(std::string_view line) {
+  return line.starts_with('@') || std::string_view("([{:").find(line.back()) != line.npos;
+}
+
 // Bytes of `text` without the white space and the line ends it ends with.
 std::size_t without_trailing_space(std::string_view text) {
   const std::size_t last = text.find_last_not_of(" \t\r\n");
@@ -61,6 +66,17 @@ bool SyntaxStopRule::worth_a_look(std::string_view text) const {
   return after < text.size() && after >= seen_;
 }
 
+// The first complete line from `begin` on that is not blank is the second one behind the hole.
+bool SyntaxStopRule::next_line_follows(std::string_view text, std::size_t begin) const {
+  if (site_.following.size() < 2) return true;
+  for (std::size_t end = text.find('\n', begin); end != std::string_view::npos;
+       begin = end + 1, end = text.find('\n', begin)) {
+    const std::string_view line = trimmed(text.substr(begin, end - begin));
+    if (!line.empty()) return line == trimmed(site_.following[1]);
+  }
+  return false;
+}
+
 // Lines that the document has behind the hole anyway, and lines that come again and again.
 std::optional<std::size_t> SyntaxStopRule::stop_by_text(std::string_view text) {
   std::size_t begin = 0;
@@ -73,7 +89,9 @@ std::optional<std::size_t> SyntaxStopRule::stop_by_text(std::string_view text) {
     const std::string whole = begin == 0 ? std::string(site_.typed()) + std::string(tail) : "";
     const std::string_view line = trimmed(begin == 0 ? std::string_view(whole) : tail);
     const bool next = !site_.following.empty() && line == trimmed(site_.following.front());
-    if (next && is_telling(line)) return stop(begin == 0 ? 0 : begin - 1, "suffix");
+    if (next && is_telling(line) && (!is_head(line) || next_line_follows(text, newline + 1))) {
+      return stop(begin == 0 ? 0 : begin - 1, "suffix");
+    }
     if (begin == 0 || line.empty()) continue;
     // With its indentation: nested blocks end in equal words, each further left.
     const std::string_view content = tail.substr(0, without_trailing_space(tail));

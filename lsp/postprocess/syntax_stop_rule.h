@@ -32,6 +32,7 @@ class SyntaxStopRule final : public StopRule {
  private:
   [[nodiscard]] bool worth_a_look(std::string_view text) const;
   [[nodiscard]] std::optional<std::size_t> stop_by_text(std::string_view text);
+  [[nodiscard]] bool next_line_follows(std::string_view text, std::size_t begin) const;
   [[nodiscard]] std::optional<std::size_t> stop_at_rest(std::string_view text);
   [[nodiscard]] std::optional<std::size_t> stop_at_repetition(std::string_view text);
   [[nodiscard]] std::optional<std::size_t> stop_in_literal(std::string_view text);

@@ -45,16 +45,21 @@ struct Language {
   std::span<const LongString> long_strings;
   BlockStyle blocks = BlockStyle::none;
   bool statements_end_at_semicolon = false;
+  bool needs_semicolons = false;  ///< the end of a line never ends a statement
   /// Kinds of nodes whose named children are statements, members or entries of their own.
   std::span<const std::string_view> block_kinds;
   /// First words of lines that open a block without a bracket at the line's end.
   std::span<const std::string_view> block_heads;
+  /// Words that open such a block wherever they stand on a line.
+  std::span<const std::string_view> block_words;
   /// Last words of lines that open such a block ("then", "do", ":").
   std::span<const std::string_view> block_tails;
   /// First words of lines that go on with the statement a block belongs to ("else", "except").
   std::span<const std::string_view> block_middles;
   /// First words of lines that end such a block ("end", "fi").
   std::span<const std::string_view> block_ends;
+  /// The line behind which text is code to the grammar; empty where all of it is.
+  std::string_view code_tag;
   /// tree-sitter query for the definitions of a file (lsp/syntax/definitions.h); may be empty.
   std::string_view definitions_query;
 };

@@ -58,6 +58,23 @@ TEST_CASE("comments are told from code and strings") {
   CHECK_FALSE(in_comment("python", "x = 1  # the\n^\n"));
 }
 
+TEST_CASE("a quote within another literal, or that is none, begins no string") {
+  const auto is_code = [](std::string_view language_id, std::string_view source) {
+    const CompletionSite site = CompletionCase(language_id, source).site;
+    CHECK(site.quote == 0);
+    CHECK_FALSE(site.in_comment);
+    CHECK(site.extent == Extent::statement);
+    CHECK(site.rest.substr(0, site.replaceable) == ")");
+  };
+  is_code("javascript", "x = s.replace(/\"/g, ^)\n");
+  is_code("javascript", "x = s.replace(/https?:\\/\\//, ^)\n");
+  is_code("rust", "let x = c == '\"' && f(^)\n");
+  is_code("clojure", "(foo 'bar ^)\n");
+  is_code("ocaml", "let f (x : 'a) = g (^)\n");
+  CHECK(CompletionCase("javascript", "x = f(/a/, '^)\n").site.quote == '\'');
+  CHECK(CompletionCase("javascript", "x = \"a\" + \"^\n").site.quote == '"');
+}
+
 TEST_CASE("closers that the line opened are replaceable, others are not") {
   CHECK(replaceable("python", "foo(^)\n") == ")");
   CHECK(replaceable("python", "foo(bar[^])\n") == "])");
@@ -99,6 +116,24 @@ TEST_CASE("the surroundings are copied as they are") {
   CHECK(sample.site.indent.tabs);
   CHECK_FALSE(sample.site.crlf);
   CHECK(CompletionCase("python", "a = 1\r\nb = ^\r\n").site.crlf);
+}
+
+TEST_CASE("an excerpt never begins within a string or comment") {
+  const auto check = [](std::string_view language_id, const std::string& head,
+                        const std::string& method) {
+    std::string source = head;
+    while (source.size() < 9000) source += method;
+    for (std::size_t moved = 0; moved < method.size(); moved += 5) {
+      const std::string more(moved, '#');
+      const std::string mark = language_id == "python" ? "    " : "  // ";
+      CHECK(replaceable(language_id, source + mark + more + "\n    f(^)\n") == ")");
+    }
+  };
+  check("python", "class A:\n",
+        "    def f(self):\n        \"\"\"Does it.\n\n        It's (one\nof two).\n        \"\"\"\n"
+        "        return self.a\n\n");
+  check("javascript", "class A {\n",
+        "  /**\n   * It's (one\n of two).\n   */\n  f() {\n    return `a\n b\n `;\n  }\n\n");
 }
 
 TEST_CASE("text that is taken as accepted is part of what is in front of the hole") {

@@ -51,6 +51,11 @@ TEST_CASE("closers are balanced") {
         "    a();\n  }");
 }
 
+TEST_CASE("brackets that end a pattern of the shell stay") {
+  const std::string_view branches = "case $1 in\n  a) b ;;\n  *) c ;;\nesac";
+  CHECK(accepted("shellscript", "x=1\n^\n", branches) == branches);
+}
+
 TEST_CASE("brackets in a string that was cut short are none") {
   const std::string_view function = "def f(a):\n    \"\"\"Does this:\n\n    1) the first";
   CHECK(accepted("python", "x = 1\n^\n", function) == function);

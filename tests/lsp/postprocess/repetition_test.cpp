@@ -22,3 +22,9 @@ TEST_CASE("rulers, tables and code that varies are no repetition") {
   const std::string line = "result.push_back(value_of_the_first);\n";
   CHECK_FALSE(begin_of_repetition(line + line + line));
 }
+
+TEST_CASE("indentation is no repetition, white space without end is") {
+  CHECK_FALSE(begin_of_repetition("f(a,\n" + std::string(90, ' ')));
+  CHECK_FALSE(begin_of_repetition("f(a,\n" + std::string(45, '\t')));
+  CHECK(begin_of_repetition("f(a,\n" + std::string(200, ' ')));
+}

@@ -4,47 +4,14 @@
 #include <string>
 
 #include "support/thread_clock.h"
-#include "tests/helpers/catch.h"
-#include "tests/helpers/completion_case.h"
+#include "tests/lsp/postprocess/stopped.h"
 
 using namespace caretd;
 using namespace caretd::lsp;
+using caretd::test::completed;
 using caretd::test::CompletionCase;
-
-namespace {
-
-struct Stopped {
-  std::string text;
-  std::string reason;
-
-  friend bool operator==(const Stopped&, const Stopped&) = default;
-  friend std::ostream& operator<<(std::ostream& out, const Stopped& s) {
-    return out << "[" << s.reason << "] " << s.text;
-  }
-};
-
-// Feeds `output` in steps of `step` bytes. A rule that never says stop has reason "end".
-Stopped feed(const CompletionSite& site, std::string_view output, std::size_t step) {
-  SyntaxStopRule rule(site);
-  for (std::size_t size = step; size < output.size() + step; size += step) {
-    const std::string_view text = output.substr(0, size);
-    if (const auto end = rule.end_of_completion(text)) {
-      REQUIRE(*end <= text.size());
-      return {std::string(text.substr(0, *end)), std::string(rule.reason())};
-    }
-  }
-  return {std::string(output), "end"};
-}
-
-// The same whatever the sizes of the tokens are.
-Stopped completed(std::string_view language_id, std::string_view source, std::string_view output) {
-  const CompletionSite site = CompletionCase(language_id, source).site;
-  const Stopped one_by_one = feed(site, output, 1);
-  for (const std::size_t step : {2, 3, 5, 8}) CHECK(feed(site, output, step) == one_by_one);
-  return one_by_one;
-}
-
-}  // namespace
+using caretd::test::feed;
+using caretd::test::Stopped;
 
 TEST_CASE("a statement ends the completion") {
   CHECK(completed("python", "x = 1\ny = ^\n", "x + 1\nz = 3\n") == Stopped{"x + 1", "statement"});
@@ -126,71 +93,6 @@ TEST_CASE("an empty block is filled, and not left") {
         Stopped{"a = 1\n  a", "block"});
 }
 
-TEST_CASE("comments of several lines end nothing") {
-  const std::string script = "a();\n  // one\n  // two\n  /* three\n   * four)\n   */\n  b();";
-  CHECK(completed("javascript", "function f() {\n  ^\n}\n", script + "\n}\n") ==
-        Stopped{script, "closer"});
-  const std::string body = "# one\n    # two\n    # three\n    x = a\n    return x";
-  CHECK(completed("python", "def f(a):\n    ^\n", body + "\n\ny = 1\n") == Stopped{body, "block"});
-  const std::string documented = "/// One.\n/// Two.\n/// Three.\nfn f() {\n    g();\n}";
-  CHECK(completed("rust", "fn a() {}\n\n^\n", documented + "\n\nfn b() {}\n") ==
-        Stopped{documented, "statement"});
-  const std::string entries = "{\n    # one\n    # two\n    'a': 1,\n}";
-  CHECK(completed("python", "x = 1\ny = ^\n", entries + "\nz = 2\n") ==
-        Stopped{entries, "statement"});
-}
-
-TEST_CASE("comments in front of what follows a block are not in it") {
-  const std::string_view source = "def f(a):\n    ^\n";
-  CHECK(completed("python", source, "b = a\n    return b\n\n# Next.\ndef g():\n") ==
-        Stopped{"b = a\n    return b", "block"});
-  CHECK(completed("python", source, "b = a\n    return b\n# Next.\ndef g():\n") ==
-        Stopped{"b = a\n    return b", "block"});
-  CHECK(completed("python", source, "b = a\n# c = a\n    return b\n\nx = 1\n") ==
-        Stopped{"b = a\n# c = a\n    return b", "block"});
-}
-
-TEST_CASE("strings of several lines are completed") {
-  const std::string function =
-      "def f(a):\n    \"\"\"Adds one.\n\n    1) It's quick.\n\n\n    Args:\n        a: x\n    "
-      "\"\"\"\n"
-      "    return a + 1";
-  CHECK(completed("python", "x = 1\n^\n", function + "\n\ny = 1\n") == Stopped{function, "block"});
-  const std::string query = "'''\nselect (a\nfrom b; c)\n'''";
-  CHECK(completed("python", "x = 1\ny = ^\n", query + "\nz = 1\n") == Stopped{query, "statement"});
-  const std::string page = "`\n<p>one;</p>\n\n\n}) ${two}\n`;";
-  CHECK(completed("javascript", "x();\nconst y = ^\n", page + "\nz();\n") ==
-        Stopped{page, "statement"});
-  const std::string raw = "`\n(one\n}\n`";
-  CHECK(completed("go", "package p\n\nfunc f() {\n\ta()\n\tx := ^\n}\n", raw + "\n\tb()\n") ==
-        Stopped{raw, "statement"});
-}
-
-TEST_CASE("half a string is no code") {
-  CHECK(completed("javascript", "x();\nconst y = ^\n", "'a; b)';\nz();\n") ==
-        Stopped{"'a; b)';", "statement"});
-  CHECK(completed("c", "void f() {\n  a();\n  ^\n}\n", "g(\"a) b; \\\" }\", '\"');\n  h();\n") ==
-        Stopped{"g(\"a) b; \\\" }\", '\"');", "statement"});
-  CHECK(completed("rust", "fn f() {\n    a();\n    ^\n}\n", "g('\"', \"b) c\");\n    h();\n") ==
-        Stopped{"g('\"', \"b) c\");", "statement"});
-  CHECK(completed("python", "x = f(\"^\")\n", "a\", \"b) c\")\ny = 1\n") ==
-        Stopped{"a\", \"b) c\")", "line"});
-}
-
-TEST_CASE("labels, cases and directives at the margin of a block are in it") {
-  const auto filled = [](std::string_view language_id, std::string_view source,
-                         const std::string& block) {
-    CHECK(completed(language_id, source, block + "\n}\n") == Stopped{block, "closer"});
-  };
-  filled("go", "package p\nfunc f(x int) {\n\tswitch x {\n\t^\n\t}\n}\n",
-         "case 1:\n\t\tg()\n\tcase 2:\n\t\th()\n\tdefault:\n\t\tk()");
-  filled("c", "int f(void) {\n    ^\n}\n",
-         "int r = g();\n    if (r) goto out;\n    h();\nout:\n    return r;");
-  filled("c", "int f(void) {\n    ^\n}\n",
-         "int r = g();\n#ifdef X\n    h();\n#endif\n    return r;");
-  filled("cpp", "class A {\n^\n};\n", "public:\n  A();\n\nprivate:\n  int a_;");
-}
-
 TEST_CASE("a closer that nothing opened ends the completion before it") {
   CHECK(completed("javascript", "foo(\n  a,\n  ^\n)\n", "b)\nbar(") == Stopped{"b", "closer"});
   CHECK(completed("python", "x = foo(^)\n", "a, b)\ny = 1\n") == Stopped{"a, b)", "statement"});
@@ -207,6 +109,30 @@ TEST_CASE("text that follows the cursor is not written again") {
   CHECK(completed("python", "x = ^ + second\n", "first + second\n") == Stopped{"first ", "suffix"});
   CHECK(completed("lua", "if x then ^ end\n", "append(endings) end\n") ==
         Stopped{"append(endings) ", "suffix"});
+}
+
+TEST_CASE("what begins as the next statement does may go on otherwise") {
+  const std::string property = "@property\n    def a(self):\n        return 1";
+  const std::string_view source =
+      "class A:\n    x = 1\n\n    ^\n\n    @property\n    def b(self):\n        return 2\n";
+  CHECK(completed("python", source, property + "\n\n    @property\n    def b(self):\n") ==
+        Stopped{property, "block"});
+  CHECK(completed("python", source, "@property\n    def b(self):\n        return 2\n") ==
+        Stopped{"", "suffix"});
+}
+
+TEST_CASE("a block is not left for the lines of its head that stand further right") {
+  CHECK(completed("python", "def f(a,\n      b):\n    ^\n", "c = a\n    return c\n\nx = 1\n") ==
+        Stopped{"c = a\n    return c", "block"});
+  CHECK(completed("cpp", "void f(int a,\n       int b) {\n  ^\n}\n", "g(a);\n  h(b);\n}\n") ==
+        Stopped{"g(a);\n  h(b);", "closer"});
+}
+
+TEST_CASE("a line that ends in a backslash goes on") {
+  CHECK(completed("python", "x = 1\n^\n", "from a import b, \\\n    c\ny = 1\n") ==
+        Stopped{"from a import b, \\\n    c", "statement"});
+  CHECK(completed("shellscript", "x=1\n^\n", "a b \\\n  c\nd\n") ==
+        Stopped{"a b \\\n  c", "statement"});
 }
 
 TEST_CASE("a completion in a comment or string stays on its line") {
@@ -236,6 +162,12 @@ TEST_CASE("blocks that end one after another are no repetition") {
         Stopped{method, "block"});
   const std::string table = "[\n    0,\n    0,\n    0,\n]";
   CHECK(completed("python", "x = 1\ny = ^\n", table + "\nz = 2\n") == Stopped{table, "statement"});
+}
+
+TEST_CASE("arguments may stand far to the right") {
+  const std::string call = "first(second,\n" + std::string(60, ' ') + "third);";
+  CHECK(completed("c", "void f() {\n  a();\n  ^\n}\n", call + "\n  b();\n") ==
+        Stopped{call, "statement"});
 }
 
 TEST_CASE("lines that come again are cut behind the first of them") {

@@ -208,7 +208,8 @@ struct KvTile {
     std::uint32_t at = stage[0];
 #pragma unroll
     for (int i = 1; i < kTileStages; ++i) {
-      if (row / kStageRows == i) at = stage[i];
+      // Equality with row / kStageRows would become an index, and the array would lie in memory.
+      if (row >= i * kStageRows) at = stage[i];
     }
     return at + row % kStageRows * pitch;
   }

@@ -122,7 +122,8 @@ __device__ __forceinline__ Choice take_largest(const StepDims& dims, int lane, f
     float weight = 0.0F;
 #pragma unroll
     for (int i = 0; i < N; ++i) {
-      if (winner / 32 == i) weight = probability[i];
+      // Equality with winner / 32 would become an index, and the array would lie in memory.
+      if (lane + 32 * i == winner) weight = probability[i];
     }
     weight = __shfl_sync(~0U, weight, winner % 32);
     total += weight;

@@ -26,11 +26,11 @@ int attention_bytes(const StepDims& dims, int tile) {
          kAttentionRows * (tile + 8) * 2 + kAttentionRows * 4;
 }
 
-/// The combined rows of the step's tokens, or of few tokens a row and the consumers' sums of 16
-/// columns each, and the weights of the splits.
+/// The combined rows of the step's tokens and the weights of the splits, or of few tokens a row,
+/// the consumers' sums of 16 columns each, and the statistics of the splits.
 int combine_bytes(int tokens, int pitch) {
-  const int sums = tokens <= kFewTokens ? pitch + kStepConsumers * 16 * 4 : 0;
-  return std::max(tokens * pitch, sums) + kMaxSplits * 4;
+  const int few = tokens <= kFewTokens ? pitch + kStepConsumers * 16 * 4 + kMaxSplits * 8 : 0;
+  return std::max(tokens * pitch + kMaxSplits * 4, few);
 }
 
 /// The normed row and the feed-forward activations of a step of one token, as BF16 or as a split

@@ -117,46 +117,46 @@ struct SplitWords {
   }
 };
 
-/// Waits for the statistics of a head's splits, asks for what is at hand then (`ask`), and makes
-/// the splits' factors known to all consumer threads.
-template <class Ask>
-__device__ __forceinline__ void weigh_splits(const Block& block, const MergedPart& merged,
-                                             unsigned mark, float* factors, Ask&& ask) {
-  constexpr int kStats = kMaxSplits / 32;
-  const StepWideWord* stats =
-      block.p.words.stats + (merged.first_item + block.lane) * kAttentionRows + merged.head;
-  uint4 stat[kStats];
-#pragma unroll
-  for (int i = 0; i < kStats; ++i) {
-    stat[i] = make_uint4(__float_as_uint(-INFINITY), 0, 0, mark);
-    if (block.lane + i * 32 < merged.splits) stat[i] = load_wide(stats + i * 32 * kAttentionRows);
-  }
-  for (bool missing = true; __any_sync(~0U, missing);) {
-    missing = false;
-#pragma unroll
-    for (int i = 0; i < kStats; ++i) {
-      if (stat[i].w == mark) continue;
-      missing = true;
-      stat[i] = load_wide(stats + i * 32 * kAttentionRows);
-    }
-  }
-  ask();
-  if (block.warp == 0) {
-    float maximum = -INFINITY;
-#pragma unroll
-    for (int i = 0; i < kStats; ++i) maximum = fmaxf(maximum, __uint_as_float(stat[i].x));
-    maximum = warp_max(maximum);
-    float factor[kStats];
+/// The statistics of a head's splits, and what each of them counts with.
+struct SplitWeights {
+  const float2* stats;  ///< in shared memory, by split: row maximum (log2 units), row sum
+  float maximum;        ///< of all splits
+  float scale;          ///< 1 / the sum of all splits, relative to that maximum
+
+  /// All lanes of a warp, behind a barrier that the statistics were written before.
+  __device__ __forceinline__ SplitWeights(const Block& block, const float2* of_splits, int splits)
+      : stats(of_splits) {
+    float largest = -INFINITY;
+#pragma unroll 1
+    for (int i = block.lane; i < splits; i += 32) largest = fmaxf(largest, stats[i].x);
+    maximum = warp_max(largest);
     float total = 0.0F;
-#pragma unroll
-    for (int i = 0; i < kStats; ++i) {
-      const float own = __uint_as_float(stat[i].x);
-      factor[i] = own == -INFINITY ? 0.0F : exp2f(own - maximum);
-      total += factor[i] * __uint_as_float(stat[i].y);
+#pragma unroll 1
+    for (int i = block.lane; i < splits; i += 32) {
+      total += exp2f(stats[i].x - maximum) * stats[i].y;
     }
-    const float scale = 1.0F / warp_sum(total);
-#pragma unroll
-    for (int i = 0; i < kStats; ++i) factors[block.lane + i * 32] = factor[i] * scale;
+    scale = 1.0F / warp_sum(total);
+  }
+  [[nodiscard]] __device__ __forceinline__ float of(int split) const {
+    return exp2f(stats[split].x - maximum) * scale;
+  }
+};
+
+/// Waits for the statistics of a head's splits and makes them known to all consumer threads. They
+/// are waited for all through attention: a thread asks for one split's, because all warps asking
+/// for all of them would saturate the L2 while the KV rows are read.
+__device__ __forceinline__ void await_stats(const Block& block, const MergedPart& merged,
+                                            unsigned mark, float2* stats) {
+  static_assert(kMaxSplits <= kStepConsumers);
+  const int split = static_cast<int>(threadIdx.x);
+  if (split < merged.splits) {
+    const StepWideWord* at =
+        block.p.words.stats + (merged.first_item + split) * kAttentionRows + merged.head;
+    uint4 word;
+    do {
+      word = load_wide(at);
+    } while (word.w != mark);
+    stats[split] = make_float2(__uint_as_float(word.x), __uint_as_float(word.y));
   }
   consumer_sync();
 }
@@ -172,10 +172,10 @@ __device__ __forceinline__ void merge_splits(const Block& block, const MergedPar
   const int group = thread % merged.groups;
   const int parts = kStepConsumers / merged.groups;
   const int part = thread / merged.groups;
-  // Behind the row that may be stored: [part][pair][group] sums, and at the end the factors.
+  // Behind the row that may be stored: [part][pair][group] sums, and at the end the statistics.
   auto* sums = reinterpret_cast<float2*>(block.activations() + p.shared.activation_pitch);
-  float* factors =
-      reinterpret_cast<float*>(block.activations() + p.shared.activation_bytes) - kMaxSplits;
+  float2* stats =
+      reinterpret_cast<float2*>(block.activations() + p.shared.activation_bytes) - kMaxSplits;
 
   SplitWords words;
   words.step = static_cast<std::int64_t>(parts) * kAttentionRows * kGroupWords * kPartialGroups;
@@ -186,8 +186,10 @@ __device__ __forceinline__ void merge_splits(const Block& block, const MergedPar
     words.count = (merged.splits - first + parts - 1) / parts;
     words.request(mark);
   };
-  weigh_splits(block, merged, mark, factors, [&] { request(0); });
+  await_stats(block, merged, mark, stats);
+  request(0);
   begins();
+  const SplitWeights weights(block, stats, merged.splits);
   float2 sum[kGroupPairs] = {};
 #pragma unroll 1
   for (int begin = 0;;) {
@@ -195,7 +197,7 @@ __device__ __forceinline__ void merge_splits(const Block& block, const MergedPar
 #pragma unroll
     for (int i = 0; i < SplitWords::kSplits; ++i) {
       // Words of splits that do not exist are 0.
-      const float factor = factors[min(begin + part + i * parts, merged.splits - 1)];
+      const float factor = weights.of(min(begin + part + i * parts, merged.splits - 1));
 #pragma unroll
       for (int t = 0; t < kGroupPairs; ++t) {
         const uint4& word = words.word[i][t / 3];

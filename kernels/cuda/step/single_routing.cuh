@@ -120,10 +120,13 @@ struct SingleRoutes {
   __device__ __forceinline__ void await(Block& block, int layer) {
     const StepParams& p = block.p;
     constexpr int kPairs = kLogitParts / 2;
-    uint2 words[kExpertsOfLane * kPairs];
-    await_words<kExpertsOfLane * kPairs>(marks.within(layer), words, [&](int i) {
+    const auto address = [&](int i) {
       return p.words.router + (lane + i / kPairs * 32) * kLogitParts + i % kPairs * 2;
-    });
+    };
+    AskedWords<kExpertsOfLane * kPairs> asked;
+    asked.ask(address);
+    uint2 words[kExpertsOfLane * kPairs];
+    asked.await(marks.within(layer), words, address);
     float logit[kExpertsOfLane] = {};
 #pragma unroll
     for (int i = 0; i < kExpertsOfLane * kPairs; ++i) {

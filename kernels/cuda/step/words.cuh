@@ -57,8 +57,9 @@ __device__ __forceinline__ void await_words(unsigned mark, uint2 (&values)[N], A
   for (int i = 0; i < N; ++i) values[i] = make_uint2(w[i].x, w[i].z);
 }
 
-/// The same in two steps, between which other work is done. No address is null: what a branch skips
-/// would have to be there at the branch's end.
+/// The same in two steps, between which other work is done, for words that are waited for long:
+/// until one pair is there the others are not asked for again, which would keep the L2 busy. No
+/// address is null: what a branch skips would have to be there at the branch's end.
 template <int N>
 struct AskedWords {
   uint4 w[N];
@@ -71,17 +72,25 @@ struct AskedWords {
   /// address(i) is that of the latest ask().
   template <class Address>
   __device__ __forceinline__ void await(unsigned mark, uint2 (&values)[N], Address&& address) {
+    settle<N - 1>(mark, address);
+    settle<0>(mark, address);
+#pragma unroll
+    for (int i = 0; i < N; ++i) values[i] = make_uint2(w[i].x, w[i].z);
+  }
+
+ private:
+  /// Asks again for pairs kFirst and following ones until all of them carry the mark.
+  template <int kFirst, class Address>
+  __device__ __forceinline__ void settle(unsigned mark, Address&& address) {
     for (bool missing = true; __any_sync(~0U, missing);) {
       missing = false;
 #pragma unroll
-      for (int i = 0; i < N; ++i) {
+      for (int i = kFirst; i < N; ++i) {
         if (w[i].y == mark && w[i].w == mark) continue;
         missing = true;
         w[i] = load_relaxed_pair(address(i));
       }
     }
-#pragma unroll
-    for (int i = 0; i < N; ++i) values[i] = make_uint2(w[i].x, w[i].z);
   }
 };
 

@@ -322,22 +322,29 @@ __device__ __forceinline__ void expand_single(Block& block, int layer, const Mar
 }
 
 /// The tokens' 16 columns of x that a tile of `hidden` rows is added to, each in the thread that
-/// will have the result.
-struct AwaitedResidual {
-  float value = 0.0F;
+/// will have the result. They have been there for long: asked for at once and looked at when the
+/// sums stand, they cost no time of their own.
+struct AskedResidual {
   StepWord* at;
+  uint2 word;
+  unsigned mark;
 
-  __device__ AwaitedResidual(const Block& block, int tile, unsigned mark) {
+  __device__ AskedResidual(const Block& block, int tile, unsigned of_x) : mark(of_x) {
     const int place = result_place(block);
     at = block.p.words.x + result_token(block, place) * kSingle.hidden + tile * kTileRows +
          place % kTileRows;
-    if (has_results(block, place)) value = __uint_as_float(await_word(at, mark));
+    word = load_relaxed(at);
   }
+  /// Hands on the tile's sums plus what was asked for, as words of x with mark `next`.
   template <Format F>
   __device__ __forceinline__ void add(Block& block, const typename SingleRow<F>::Sums& sums,
-                                      unsigned mark) const {
+                                      unsigned next) const {
     finish_rows<F>(block, sums, [&](int /*row*/, int /*token*/, float sum, bool valid) {
-      if (valid) publish(at, value + sum, mark);
+      // Other lanes may have the same word, which the one that writes it must not take from them.
+      if (!valid) return;
+      uint2 x = word;
+      while (x.y != mark) x = load_relaxed(at);
+      publish(at, __uint_as_float(x.x) + sum, next);
     });
   }
 };
@@ -398,7 +405,7 @@ __device__ __forceinline__ void project_out_single(Block& block, int layer, cons
   const Share share(block, AwaitedValues<F>::kOut.tiles());
 #pragma unroll 1
   for (int i = 0; i < share.count; ++i) {
-    const AwaitedResidual residual(block, share.tile(i), marks.x_before(layer));
+    const AskedResidual residual(block, share.tile(i), marks.x_before(layer));
     const AwaitedValues<F> values(block, marks.within(layer));
     if (i == 0) end_operation(block);
     residual.template add<F>(block, values.multiply(block), marks.x_between(layer));

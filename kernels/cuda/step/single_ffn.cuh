@@ -98,10 +98,10 @@ __device__ __forceinline__ void finish_gate_and_up(Block& block, const Marks& ma
   }
 }
 
-/// An awaited residual as down() adds to it.
+/// A residual as down() adds to it.
 template <Format F>
 struct DownResidual {
-  AwaitedResidual residual;
+  AskedResidual residual;
   unsigned mark;
 
   template <int NT>
@@ -134,7 +134,7 @@ template <Format F>
 __device__ __forceinline__ void down_single(Block& block, int layer, const Marks& marks) {
   if constexpr (kTokenLimit > 1) {
     down<F, 1>(block, layer, [&](int tile) {
-      return DownResidual<F>{AwaitedResidual(block, tile, marks.x_between(layer)),
+      return DownResidual<F>{AskedResidual(block, tile, marks.x_between(layer)),
                              marks.x_before(layer + 1)};
     });
     return;
@@ -145,8 +145,7 @@ __device__ __forceinline__ void down_single(Block& block, int layer, const Marks
   const Share share(block, ffn.down.tiles());
 #pragma unroll 1
   for (int i = 0; i < share.count; ++i) {
-    // x has been there for long, so it is awaited before what has not.
-    const AwaitedResidual residual(block, share.tile(i), marks.x_between(layer));
+    const AskedResidual residual(block, share.tile(i), marks.x_between(layer));
     if (i == 0) await_activations<F>(block, ffn.moe, layer, marks.within(layer));
     SingleRow<F> row(block);
     row.skip(dims.hidden);

@@ -191,32 +191,46 @@ __device__ __forceinline__ void await_queries(const Block& block, const Attentio
     store_shared(shared.query + row * shared.pitch + (pair_of(i) - row * kPairs) * 8, words[i]);
   }
 }
-/// The run's own KV rows over what the producer found in their place; false if all are in other
-/// tiles.
-__device__ __forceinline__ bool await_fresh_rows(const Block& block, const AttentionShared& shared,
-                                                 const StepRun& run, const KvTile& tile, int begin,
-                                                 unsigned mark) {
-  constexpr int kPairs = kSingle.kv_width() / 4;
+/// The run's own KV rows, which go over what the producer found in their place.
+struct FreshRows {
+  static constexpr int kPairs = kSingle.kv_width() / 4;
   static_assert(kPairs <= kStepConsumers);
-  // Of the run's first token, and those of all in this tile.
-  const int first = block.header->token[run.first_token].position - begin;
-  const int from = max(first, 0);
-  const int end = min(first + (kTokenLimit == 1 ? 1 : run.tokens), kAttentionTile);
-  if (from >= end) return false;
-  const int pair = static_cast<int>(threadIdx.x);
-  const StepWord* words_of =
-      block.p.words.fresh + (run.first_token - first) * kPairs * 2 + pair * 2;
-  uint2 words[kTokenLimit];
-  await_words<kTokenLimit>(mark, words, [&](int i) {
-    return pair < kPairs && from + i < end ? words_of + (from + i) * kPairs * 2 : nullptr;
-  });
-#pragma unroll
-  for (int i = 0; i < kTokenLimit; ++i) {
-    if (pair >= kPairs || from + i >= end) break;
-    store_shared(tile.row(from + i, shared.pitch) + pair * 8, words[i]);
+  int pair;               ///< of words in a row: the thread's
+  const StepWord* words;  ///< it, of the run's first token
+  AskedWords<kTokenLimit> asked;
+
+  /// The row of an only token is asked for at once, to come while the queries are waited for,
+  /// whether it is in this item's tiles or not: what a branch skips would have to be there at the
+  /// branch's end.
+  __device__ __forceinline__ FreshRows(const Block& block, const StepRun& run)
+      : pair(min(static_cast<int>(threadIdx.x), kPairs - 1)),
+        words(block.p.words.fresh + (run.first_token * kPairs + pair) * 2) {
+    if constexpr (kTokenLimit == 1) asked.ask([&](int) { return words; });
   }
-  return true;
-}
+  /// Stores those of a tile that begins at a position; false if all are in other tiles.
+  __device__ __forceinline__ bool store(const Block& block, const AttentionShared& shared,
+                                        const StepRun& run, const KvTile& tile, int begin,
+                                        unsigned mark) {
+    // Of the run's first token, and those of all in this tile.
+    const int first = block.header->token[run.first_token].position - begin;
+    const int from = max(first, 0);
+    const int end = min(first + (kTokenLimit == 1 ? 1 : run.tokens), kAttentionTile);
+    if (from >= end) return false;
+    const auto address = [&](int i) {
+      return words + (min(from + i, end - 1) - first) * kPairs * 2;
+    };
+    if constexpr (kTokenLimit > 1) asked.ask(address);
+    uint2 value[kTokenLimit];
+    asked.await(mark, value, address);
+#pragma unroll
+    for (int i = 0; i < kTokenLimit; ++i) {
+      if (from + i >= end) break;
+      // Threads behind the last pair store it once more.
+      store_shared(tile.row(from + i, shared.pitch) + pair * 8, value[i]);
+    }
+    return true;
+  }
+};
 
 __device__ __forceinline__ void attend_single(Block& block, int layer, const Marks& marks) {
   const StepParams& p = block.p;
@@ -228,6 +242,7 @@ __device__ __forceinline__ void attend_single(Block& block, int layer, const Mar
     const StepRun& run = block.header->run[kTokenLimit == 1 ? 0 : item.run];
     // The rows of an item are the heads of one token.
     const int token = kTokenLimit == 1 ? 0 : run.first_token + item.first_row / kAttentionRows;
+    FreshRows fresh(block, run);
     await_queries(block, shared, token * kAttentionRows, mark);
     if (i == block.index) end_operation(block);
     const int seen = block.header->token[token].position + 1;
@@ -237,7 +252,7 @@ __device__ __forceinline__ void attend_single(Block& block, int layer, const Mar
     attend_tiles(
         block, shared, item, visible,
         [&](const KvTile& tile, int begin) {
-          return await_fresh_rows(block, shared, run, tile, begin, mark);
+          return fresh.store(block, shared, run, tile, begin, mark);
         },
         [&](const float2(&running)[kRowsPerWarp]) { publish_stats(block, i, running, mark); },
         [&](const float2(&)[kRowsPerWarp], const float(&out)[kMaxColumnTiles][4]) {

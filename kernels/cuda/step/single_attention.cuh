@@ -34,7 +34,7 @@ __device__ __forceinline__ void project_single(Block& block, int layer, const Ma
   const SingleRow<F> row(block);
 #pragma unroll 1
   for (int i = 0; i < share.count; ++i) {
-    const auto sums = multiply_single(block, shape, row);
+    const auto sums = multiply_waiting<F, kSingle.hidden>(block, row);
     finish_rows<F>(block, sums, [&](int of_tile, int token, float sum, bool valid) {
       const int out = share.tile(i) * kTileRows + of_tile;
       const float value = sum * normed_scale(block, token);
@@ -404,8 +404,7 @@ struct AwaitedValues<F, true> {
   }
   [[nodiscard]] __device__ __forceinline__ typename SingleRow<F>::Sums multiply(
       Block& block) const {
-    constexpr PackedShape out = kOut;
-    return multiply_single(block, out, SingleRow<F>(block));
+    return multiply_waiting<F, kOut.cols>(block, SingleRow<F>(block));
   }
 };
 #endif

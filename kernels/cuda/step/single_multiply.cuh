@@ -186,6 +186,14 @@ __device__ __forceinline__ typename SingleRow<F>::Sums multiply_single(Block& bl
   row.add_tile(block, shape, sums);
   return sums;
 }
+/// The same where the tile is in the ring by the time the row is there.
+template <Format F, int kColumns>
+__device__ __forceinline__ typename SingleRow<F>::Sums multiply_waiting(Block& block,
+                                                                        const SingleRow<F>& row) {
+  typename SingleRow<F>::Sums sums;
+  row.template add_part<kColumns>(block, sums);
+  return sums;
+}
 
 /// Calls visit(total) in the warp whose turn it is, total(row) being the sum of a row of the tile;
 /// all consumer warps.

@@ -250,7 +250,7 @@ CARETD_HOST_DEVICE constexpr int partial_words(int kv_rank) {
 /// step. Activations are pairs of BF16 values in the order of the buffers of the same name, the
 /// rest single floats.
 struct StepWords {
-  StepWord* x = nullptr;            ///< [T, hidden] floats
+  StepWord* x = nullptr;            ///< [T, hidden] floats, in the order of x_word()
   StepWord* q = nullptr;            ///< [T, q_width / 2]
   StepWord* kv = nullptr;           ///< [T, kv_width] floats
   StepWord* query = nullptr;        ///< [T * heads, kv_width / 2], plain order

@@ -346,8 +346,8 @@ struct AskedResidual {
 
   __device__ AskedResidual(const Block& block, int tile, unsigned of_x) : mark(of_x) {
     const int place = result_place(block);
-    at = block.p.words.x + result_token(block, place) * kSingle.hidden + tile * kTileRows +
-         place % kTileRows;
+    at = block.p.words.x + result_token(block, place) * kSingle.hidden +
+         x_word(tile * kTileRows + place % kTileRows);
     word = load_relaxed(at);
   }
   /// Hands on the tile's sums plus what was asked for, as words of x with mark `next`.

@@ -17,6 +17,13 @@ struct Marks {
   [[nodiscard]] __device__ unsigned within(int layer) const { return first + 2 * layer + 1; }
 };
 
+/// The place of a column of x among its words. A group of 128 columns is what the lanes of a warp
+/// have four each of; the first two of all lanes lie in front of the others, so that both loads
+/// of a warp are of neighbouring words.
+[[nodiscard]] __device__ __forceinline__ constexpr int x_word(int column) {
+  return column / 128 * 128 + column % 4 / 2 * 64 + column % 128 / 4 * 2 + column % 2;
+}
+
 /// A thread's columns of x and of vectors that meet it: kPieces times four neighbouring ones.
 struct Columns {
   static constexpr int kWidth = kSingle.hidden;
@@ -64,7 +71,8 @@ struct TokenColumns {
     await_words<kTokenLimit * kPairs>(mark, words, [&](int i) -> const StepWord* {
       const int token = i / kPairs;
       if (token >= block.tokens()) return nullptr;
-      return block.p.words.x + token * Columns::kWidth + Columns::first(i % kPairs / 2) + i % 2 * 2;
+      return block.p.words.x + token * Columns::kWidth +
+             x_word(Columns::first(i % kPairs / 2) + i % 2 * 2);
     });
 #pragma unroll
     for (int i = 0; i < kTokenLimit * Columns::kPieces; ++i) {

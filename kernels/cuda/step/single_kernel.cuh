@@ -21,8 +21,9 @@ __device__ __forceinline__ void embed_single(const Block& block, unsigned mark) 
   const auto* row =
       reinterpret_cast<const __nv_bfloat162*>(block.p.weights.embedding + id * kSingle.hidden);
   const float2 value = __bfloat1622float2(row[pair % kPairs]);
-  publish(block.p.words.x + 2 * pair, value.x, mark);
-  publish(block.p.words.x + 2 * pair + 1, value.y, mark);
+  StepWord* to = block.p.words.x + x_word(2 * pair);
+  publish(to, value.x, mark);
+  publish(to + 1, value.y, mark);
 }
 
 template <Format F>

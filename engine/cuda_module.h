@@ -23,7 +23,7 @@ struct CudaModule {
 };
 
 /// Raised with every change of a type that crosses the boundary.
-inline constexpr int kCudaModuleVersion = 2;
+inline constexpr int kCudaModuleVersion = 3;
 
 /// Name and type of the one symbol that is looked up:
 ///   extern "C" const caretd::engine::CudaModule* caretd_cuda_module();

@@ -144,6 +144,7 @@ class GpuRunner final : public CudaRunner {
     steps_.force_routing(seed);
     prefill_.force_routing(seed);
   }
+  void enable_timing(bool enabled) override { timed_ = enabled; }
   void enable_profile(bool enabled) override { steps_.enable_profile(enabled); }
   [[nodiscard]] std::vector<CudaOperationTime> profile() const override {
     const auto marks = steps_.profile_marks();
@@ -184,19 +185,18 @@ class GpuRunner final : public CudaRunner {
     }
     steps_.begin_forward(rows);
     prefilled_experts_ = 0;
-    if (auto ok = gpu::check(cudaEventRecord(parts_.begin.get(), parts_.stream.get()), "a step");
-        !ok) {
-      return ok;
-    }
+    if (auto ok = note_time(parts_.begin); !ok) return ok;
     if (auto ok = queue_steps(batch); !ok) return ok;
-    if (auto ok = gpu::check(cudaEventRecord(parts_.end.get(), parts_.stream.get()), "a step");
-        !ok) {
-      return ok;
-    }
+    if (auto ok = note_time(parts_.end); !ok) return ok;
     statistics_.host_seconds = std::chrono::duration<double>(clock_.now() - start).count();
     if (auto ok = steps_.finish(); !ok) return ok;
     collect_statistics(batch);
     return {};
+  }
+
+  Result<void> note_time(const gpu::Event& event) {
+    if (!timed_) return {};
+    return gpu::check(cudaEventRecord(event.get(), parts_.stream.get()), "a step");
   }
 
   /// Packs the runs into steps of at most max_tokens() tokens, in order.
@@ -251,7 +251,7 @@ class GpuRunner final : public CudaRunner {
 
   void collect_statistics(std::span<const TokenRun> batch) {
     float milliseconds = 0;
-    cudaEventElapsedTime(&milliseconds, parts_.begin.get(), parts_.end.get());
+    if (timed_) cudaEventElapsedTime(&milliseconds, parts_.begin.get(), parts_.end.get());
     statistics_.device_seconds = milliseconds * 1e-3;
     statistics_.launches = steps_.launches();
     statistics_.distinct_experts = steps_.distinct_experts() + prefilled_experts_;
@@ -339,6 +339,7 @@ class GpuRunner final : public CudaRunner {
   RunnerInfo info_;
   StepTiming timing_;
   SteadyClock clock_;
+  bool timed_ = false;
   CudaStepStatistics statistics_;
   std::int64_t prefilled_experts_ = 0;  ///< read by the prefills of the current forward()
   std::optional<Error> fault_;          ///< that made the runner unusable

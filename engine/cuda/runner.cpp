@@ -186,7 +186,11 @@ class GpuRunner final : public CudaRunner {
     steps_.begin_forward(rows);
     prefilled_experts_ = 0;
     if (auto ok = note_time(parts_.begin); !ok) return ok;
-    if (auto ok = queue_steps(batch); !ok) return ok;
+    if (auto ok = queue_steps(batch); !ok) {
+      // What was queued before it failed reads input that the next forward() overwrites.
+      if (auto waited = parts_.stream.synchronize("running a step"); !waited) return waited;
+      return ok;
+    }
     if (auto ok = note_time(parts_.end); !ok) return ok;
     statistics_.host_seconds = std::chrono::duration<double>(clock_.now() - start).count();
     if (auto ok = steps_.finish(); !ok) return ok;
